@@ -1,0 +1,103 @@
+"""The catalogue of issue codes: what can be wrong with input data, what it means and what to do about it.
+
+Bad input is data, not an exception: it is recorded with one of these codes and the run goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """What a code does to the thing it is given to."""
+
+    #: Recorded, nothing else happens.
+    INFO = "info"
+    #: Published all the same; the steward should look.
+    WARNING = "warning"
+    #: Not published; kept in the quarantine or the inbox until someone decides.
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issue:
+    """One entry of the catalogue."""
+
+    #: What happens to the data.
+    severity: Severity
+    #: What the code means, for a data steward.
+    meaning: str
+    #: The one next action.
+    action: str
+
+
+def _info(meaning: str, action: str = "Nothing to do.") -> Issue:
+    return Issue(severity=Severity.INFO, meaning=meaning, action=action)
+
+
+def _warning(meaning: str, action: str) -> Issue:
+    return Issue(severity=Severity.WARNING, meaning=meaning, action=action)
+
+
+def _quarantine(meaning: str, action: str) -> Issue:
+    return Issue(severity=Severity.QUARANTINE, meaning=meaning, action=action)
+
+
+ISSUES: dict[str, Issue] = {
+    # inbox
+    "NOT_DICOM": _info("The file is neither DICOM nor a physiology log nor a laboratory table."),
+    "EMPTY_FILE": _quarantine("The file has no content.", "Send it again from the scanner, or discard it."),
+    "UNREADABLE_FILE": _quarantine("The file can't be opened.", "Give the ingest user permission to read it."),
+    "TRUNCATED_DICOM": _quarantine("The DICOM file ends before its data do.", "Send the series again."),
+    "INVALID_DICOM": _quarantine("The file claims to be DICOM but can't be parsed.", "Send the series again."),
+    "DUPLICATE_INSTANCE": _info("A byte-identical copy of an instance that is already there."),
+    "CONFLICTING_INSTANCE": _quarantine(
+        "Two different files carry the same SOPInstanceUID.", "Find out which one is right and send it alone."
+    ),
+    "DIRECTORY_FILE": _info("A DICOMDIR: an index of other files; they are read directly."),
+    "INSTANCE_COUNT": _info("The header announces another number of instances than arrived."),
+    # what is not an image
+    "NO_PIXEL_DATA": _info("The object holds no image (a report, a protocol, a presentation state)."),
+    "NOT_MR_IMAGE": _quarantine(
+        "The object is not an MR image (radiotherapy, waveform, secondary capture, another modality).",
+        "Publish it by hand if the study needs it; otherwise discard it.",
+    ),
+    "BURNED_IN_TEXT": _quarantine(
+        "The pixels may show text that names the patient.", "Look at the picture; discard it or blank the text."
+    ),
+    # identity
+    "NO_STUDY_UID": _quarantine("The header holds no StudyInstanceUID.", "Send the study again."),
+    "SUBJECT_CONFLICT": _warning(
+        "One PatientID came with two birth dates or sexes: they are two subjects.",
+        "Check the registration at the scanner; correct and send again if it is one person.",
+    ),
+    "UNDATED_SESSION": _warning(
+        "The session has no valid date and is published as undated.", "Nothing, or add the date and send it again."
+    ),
+    # conversion
+    "NOT_CONVERTIBLE": _quarantine("dcm2niix can't make an image of the series.", "Check the series on the scanner."),
+    "NO_GEOMETRY": _quarantine(
+        "The series has no position or orientation in space, so no image can be made of it.",
+        "Nothing if it is a screen copy or a scout; otherwise send the series again.",
+    ),
+    "FIDELITY": _quarantine(
+        "The image made of the de-identified files differs from the one made of the original files.",
+        "Report it with the name of the scanner and its software version.",
+    ),
+    # naming
+    "UNCLASSIFIED": _warning(
+        "No rule names this series; it is stored under sourcedata/unclassified.",
+        "Add a rule to crawler_config/bids_rules.yml.",
+    ),
+    # audit
+    "LEAK": _quarantine(
+        "An identifier of the input was found in what was about to be published.",
+        "Extend crawler_config/deidentification.yml so that the named place is cleaned.",
+    ),
+    "INVALID_SIDECAR": _quarantine("A sidecar or table can't be parsed.", "Report it with the name of the scanner."),
+    # deliveries
+    "LATE_FILES": _warning(
+        "Files arrived for a session that is already published.", "Nothing: a new revision holds them."
+    ),
+}

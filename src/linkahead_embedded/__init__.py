@@ -1,0 +1,1 @@
+"""An embedded LinkAhead: HTTP/XML API and query language on one SQLite file."""
