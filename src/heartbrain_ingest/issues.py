@@ -49,6 +49,10 @@ ISSUES: dict[str, Issue] = {
     "NOT_DICOM": _info("The file is neither DICOM nor a physiology log nor a laboratory table."),
     "EMPTY_FILE": _quarantine("The file has no content.", "Send it again from the scanner, or discard it."),
     "UNREADABLE_FILE": _quarantine("The file can't be opened.", "Give the ingest user permission to read it."),
+    "TOO_LARGE": _quarantine(
+        "The compressed file unpacks to more than the settings allow.", "Unpack it yourself, or raise the limit."
+    ),
+    "DAMAGED_ARCHIVE": _quarantine("The compressed file is damaged.", "Send it again."),
     "TRUNCATED_DICOM": _quarantine("The DICOM file ends before its data do.", "Send the series again."),
     "INVALID_DICOM": _quarantine("The file claims to be DICOM but can't be parsed.", "Send the series again."),
     "DUPLICATE_INSTANCE": _info("A byte-identical copy of an instance that is already there."),
@@ -80,6 +84,9 @@ ISSUES: dict[str, Issue] = {
     "NO_GEOMETRY": _quarantine(
         "The series has no position or orientation in space, so no image can be made of it.",
         "Nothing if it is a screen copy or a scout; otherwise send the series again.",
+    ),
+    "CONVERSION_TIMEOUT": _quarantine(
+        "dcm2niix did not end in the time that the settings allow.", "Raise conversion.timeout_minutes."
     ),
     "FIDELITY": _quarantine(
         "The image made of the de-identified files differs from the one made of the original files.",

@@ -1,0 +1,16 @@
+"""Make NIfTI images with sidecars of de-identified DICOM series, and prove that de-identification changed nothing."""
+
+from heartbrain_ingest.convert.dcm2niix import Conversion, ConvertedImage, Dcm2niix, tool_version
+from heartbrain_ingest.convert.fidelity import differences
+from heartbrain_ingest.convert.output import compress, finish_sidecar, store_series
+
+__all__ = [
+    "Conversion",
+    "ConvertedImage",
+    "Dcm2niix",
+    "compress",
+    "differences",
+    "finish_sidecar",
+    "store_series",
+    "tool_version",
+]

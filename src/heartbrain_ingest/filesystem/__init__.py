@@ -1,0 +1,21 @@
+"""The Standardized Filesystem (Spreckelsen et al. 2020): paths, README headers, atomic publication, compliance."""
+
+from heartbrain_ingest.filesystem.compliance import Finding, check_tree
+from heartbrain_ingest.filesystem.layout import EXPERIMENTAL_DATA, delivery_folder, safe_label
+from heartbrain_ingest.filesystem.publish import checksum_list, publish, same_content, sync_tree
+from heartbrain_ingest.filesystem.readme import ReadmeHeader, read_header, write_readme
+
+__all__ = [
+    "EXPERIMENTAL_DATA",
+    "Finding",
+    "ReadmeHeader",
+    "check_tree",
+    "checksum_list",
+    "delivery_folder",
+    "publish",
+    "read_header",
+    "safe_label",
+    "same_content",
+    "sync_tree",
+    "write_readme",
+]

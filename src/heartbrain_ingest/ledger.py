@@ -1,0 +1,363 @@
+"""The ledger: one row for every input file, saying where it went; it also resumes an interrupted run.
+
+It lies in the identified zone: original paths and identifiers may stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from heartbrain_ingest.errors import LedgerError
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE subjects (
+    label TEXT NOT NULL,
+    patient_id TEXT NOT NULL,
+    birth_date TEXT NOT NULL,
+    sex TEXT NOT NULL,
+    fallback TEXT NOT NULL,
+    PRIMARY KEY (patient_id, birth_date, sex, fallback)
+) STRICT;
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    subject TEXT,
+    session TEXT,
+    project TEXT,
+    state TEXT NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0,
+    folder TEXT,
+    code TEXT,
+    identifiers BLOB,
+    UNIQUE (subject, session)
+) STRICT;
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT,
+    kind TEXT NOT NULL,
+    delivery INTEGER REFERENCES deliveries (id),
+    series TEXT,
+    instance TEXT,
+    facts TEXT,
+    outcome TEXT NOT NULL,
+    code TEXT,
+    destination TEXT
+) STRICT;
+CREATE INDEX files_delivery ON files (delivery, outcome);
+CREATE INDEX files_instance ON files (instance) WHERE instance IS NOT NULL;
+CREATE INDEX files_outcome ON files (outcome, code);
+CREATE TABLE series (
+    delivery INTEGER NOT NULL REFERENCES deliveries (id),
+    uid TEXT NOT NULL,
+    number INTEGER,
+    code TEXT,
+    report TEXT NOT NULL,
+    PRIMARY KEY (delivery, uid)
+) STRICT;
+CREATE TABLE folders (
+    delivery INTEGER NOT NULL REFERENCES deliveries (id),
+    revision INTEGER NOT NULL,
+    path TEXT NOT NULL UNIQUE,
+    crawled INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (delivery, revision)
+) STRICT;
+"""
+
+
+class Outcome(StrEnum):
+    """Where an input file went."""
+
+    #: Seen; its delivery is not complete or not done yet.
+    WAITING = "waiting"
+    #: An image was made of it and its de-identified copy is stored.
+    CONVERTED = "converted"
+    #: Kept in the published folder without an image of its own.
+    STORED = "stored"
+    #: Not published; the code says why.
+    QUARANTINED = "quarantined"
+    #: Not wanted; the code is the rule that says so.
+    IGNORED = "ignored"
+
+
+class DeliveryState(StrEnum):
+    """How far a delivery came."""
+
+    #: Files arrived that are not published.
+    WAITING = "waiting"
+    #: Its folder is complete in the staging area and about to be renamed into place.
+    PUBLISHING = "publishing"
+    #: Its folder is in the archive; the crawl is still to come.
+    PUBLISHED = "published"
+    #: Its records are in LinkAhead.
+    CRAWLED = "crawled"
+    #: The audit refused it.
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRow:
+    """What the ledger knows of one input file."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    kind: str
+    outcome: Outcome
+    code: str | None = None
+    sha256: str | None = None
+    delivery: int | None = None
+    series: str | None = None
+    instance: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    destination: str | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One unit of work: a session or a laboratory table."""
+
+    id: int
+    key: str
+    kind: str
+    subject: str | None
+    session: str | None
+    project: str | None
+    state: DeliveryState
+    revision: int
+    folder: str | None
+    code: str | None
+
+
+class Ledger:
+    """The ledger of one site, in one SQLite file.
+
+    Parameters
+    ----------
+    path
+        The file; made when absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._prepare()
+        path.chmod(0o600)
+
+    def _prepare(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            self._connection.executescript(script)
+        elif version != SCHEMA_VERSION:
+            raise LedgerError(f"it has schema version {version}, this program needs {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do everything inside, or nothing."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    # files
+
+    def is_settled(self, path: str, size: int, mtime_ns: int) -> bool:
+        """Say whether this very file was seen before, unchanged."""
+        row = self._connection.execute("SELECT size, mtime_ns FROM files WHERE path = ?", (path,)).fetchone()
+        return row is not None and row["size"] == size and row["mtime_ns"] == mtime_ns
+
+    def record(self, rows: Iterable[FileRow]) -> None:
+        """Write rows; a row of the same path is replaced (the file there is another one now)."""
+        self._connection.executemany(
+            "INSERT INTO files (path, size, mtime_ns, sha256, kind, delivery, series, instance, facts, outcome, code,"
+            " destination) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
+            " size = excluded.size, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256, kind = excluded.kind,"
+            " delivery = excluded.delivery, series = excluded.series, instance = excluded.instance,"
+            " facts = excluded.facts, outcome = excluded.outcome, code = excluded.code,"
+            " destination = excluded.destination",
+            (
+                (
+                    row.path,
+                    row.size,
+                    row.mtime_ns,
+                    row.sha256,
+                    row.kind,
+                    row.delivery,
+                    row.series,
+                    row.instance,
+                    json.dumps(row.facts, ensure_ascii=False),
+                    row.outcome,
+                    row.code,
+                    row.destination,
+                )
+                for row in rows
+            ),
+        )
+
+    def settle(
+        self,
+        settled: Iterable[tuple[int, Outcome, str | None, str | None, str | None]],
+    ) -> None:
+        """Write outcomes: (file id, outcome, code, destination, sha256 or None to keep)."""
+        self._connection.executemany(
+            "UPDATE files SET outcome = ?, code = ?, destination = ?, sha256 = COALESCE(?, sha256) WHERE id = ?",
+            ((outcome, code, destination, digest, file) for file, outcome, code, destination, digest in settled),
+        )
+
+    def assign(self, file_ids: Iterable[int], delivery: int) -> None:
+        """Put files into a delivery."""
+        self._connection.executemany(
+            "UPDATE files SET delivery = ? WHERE id = ?", ((delivery, identifier) for identifier in file_ids)
+        )
+
+    def files(self, where: str = "1", parameters: tuple[Any, ...] = ()) -> Iterator[FileRow]:
+        """Give rows in the order of their paths; `where` is one of this package's own conditions."""
+        cursor = self._connection.execute(f"SELECT * FROM files WHERE {where} ORDER BY path", parameters)  # noqa: S608 - own text, values are bound
+        for row in cursor:
+            values = dict(row)
+            values["facts"] = json.loads(values["facts"] or "{}")
+            values["outcome"] = Outcome(values["outcome"])
+            yield FileRow(**values)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Count files by (outcome, code)."""
+        cursor = self._connection.execute("SELECT outcome, COALESCE(code, ''), COUNT(*) FROM files GROUP BY 1, 2")
+        return {(row[0], row[1]): row[2] for row in cursor}
+
+    # subjects
+
+    def remember_subject(self, label: str, patient_id: str, birth_date: str, sex: str, fallback: str) -> None:
+        """Note which identity a subject label stands for."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO subjects VALUES (?, ?, ?, ?, ?)", (label, patient_id, birth_date, sex, fallback)
+        )
+
+    def identities(self, patient_id: str) -> list[tuple[str, str, str, str]]:
+        """Give (label, birth date, sex, fallback) of everybody who came with this PatientID."""
+        cursor = self._connection.execute(
+            "SELECT label, birth_date, sex, fallback FROM subjects WHERE patient_id = ? ORDER BY label", (patient_id,)
+        )
+        return [tuple(row) for row in cursor]
+
+    # deliveries
+
+    def delivery(self, key: str) -> Delivery | None:
+        """Give the delivery of this key."""
+        row = self._connection.execute(f"{_SELECT_DELIVERY} WHERE key = ?", (key,)).fetchone()
+        return _delivery(row) if row else None
+
+    def deliveries(self, state: DeliveryState | None = None) -> list[Delivery]:
+        """Give all deliveries, or those in one state, in a fixed order."""
+        condition = "WHERE state = ?" if state else ""
+        parameters = (state,) if state else ()
+        cursor = self._connection.execute(
+            f"{_SELECT_DELIVERY} {condition} ORDER BY project, subject, session, key", parameters
+        )
+        return [_delivery(row) for row in cursor]
+
+    def add_delivery(self, *, key: str, kind: str, subject: str | None, session: str | None, project: str) -> int:
+        """Make a delivery that waits; give its id."""
+        cursor = self._connection.execute(
+            "INSERT INTO deliveries (key, kind, subject, session, project, state) VALUES (?, ?, ?, ?, ?, ?)",
+            (key, kind, subject, session, project, DeliveryState.WAITING),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def sessions_of(self, subject: str) -> set[str]:
+        """Give the session labels that are taken for a subject."""
+        cursor = self._connection.execute("SELECT session FROM deliveries WHERE subject = ?", (subject,))
+        return {row[0] for row in cursor}
+
+    def set_state(
+        self,
+        delivery: int,
+        state: DeliveryState,
+        *,
+        code: str | None = None,
+        folder: str | None = None,
+        revision: int | None = None,
+    ) -> None:
+        """Move a delivery to a state; folder and revision stay when not given."""
+        self._connection.execute(
+            "UPDATE deliveries SET state = ?, code = ?, folder = COALESCE(?, folder),"
+            " revision = COALESCE(?, revision) WHERE id = ?",
+            (state, code, folder, revision, delivery),
+        )
+
+    def identifiers(self, delivery: int) -> bytes | None:
+        """Give what was stored of a delivery's identifiers."""
+        row = self._connection.execute("SELECT identifiers FROM deliveries WHERE id = ?", (delivery,)).fetchone()
+        return None if row is None else row[0]
+
+    def set_identifiers(self, delivery: int, content: bytes) -> None:
+        """Store a delivery's identifiers, so that they are known when a run is resumed."""
+        self._connection.execute("UPDATE deliveries SET identifiers = ? WHERE id = ?", (content, delivery))
+
+    def add_folder(self, delivery: int, revision: int, path: str) -> None:
+        """Note a published folder."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO folders (delivery, revision, path) VALUES (?, ?, ?)", (delivery, revision, path)
+        )
+
+    def uncrawled(self) -> list[tuple[int, str]]:
+        """Give (delivery, path) of the published folders that LinkAhead does not know, oldest revision first."""
+        cursor = self._connection.execute("SELECT delivery, path FROM folders WHERE crawled = 0 ORDER BY revision, path")
+        return [(row[0], row[1]) for row in cursor]
+
+    def set_crawled(self, path: str) -> None:
+        """Note that the records of a folder are in LinkAhead."""
+        self._connection.execute("UPDATE folders SET crawled = 1 WHERE path = ?", (path,))
+
+    def folders(self) -> list[str]:
+        """Give all published folders, relative to the archive."""
+        return [row[0] for row in self._connection.execute("SELECT path FROM folders ORDER BY path")]
+
+    # series
+
+    def set_series(self, delivery: int, uid: str, number: int | None, code: str | None, report: dict[str, Any]) -> None:
+        """Store what happened to a series, for `heartbrain explain`."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)",
+            (delivery, uid, number, code, json.dumps(report, ensure_ascii=False)),
+        )
+
+    def series(self, delivery: int) -> list[tuple[str, int | None, str | None, dict[str, Any]]]:
+        """Give (uid, number, code, report) of each series of a delivery."""
+        cursor = self._connection.execute(
+            "SELECT uid, number, code, report FROM series WHERE delivery = ? ORDER BY number, uid", (delivery,)
+        )
+        return [(row[0], row[1], row[2], json.loads(row[3])) for row in cursor]
+
+
+_SELECT_DELIVERY = "SELECT id, key, kind, subject, session, project, state, revision, folder, code FROM deliveries"
+
+
+def _delivery(row: sqlite3.Row) -> Delivery:
+    values = dict(row)
+    values["state"] = DeliveryState(values["state"])
+    return Delivery(**values)

@@ -1,0 +1,261 @@
+"""The site's one settings file, `heartbrain.yml`: typed, every field described once, unknown names refused."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from heartbrain_ingest.errors import SettingsError
+
+SETTINGS_NAME = "heartbrain.yml"
+SETTINGS_VARIABLE = "HEARTBRAIN_SETTINGS"
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and nothing but the described fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Folders(Section):
+    """Where things lie; relative paths start at the folder of the settings file."""
+
+    inbox: Path = Field(Path("inbox"), description="Where scanners, monitors and laboratories leave their files.")
+    archive: Path = Field(Path("archive"), description="The published tree, in the Standardized Filesystem layout.")
+    staging: Path = Field(Path("staging"), description="Work in progress; on the same filesystem as the archive.")
+    quarantine: Path = Field(Path("quarantine"), description="What failed the audit, until someone decides. Identified.")
+    state: Path = Field(Path("state"), description="Ledger, embedded database and key file. Identified; mode 0700.")
+    logs: Path = Field(Path("logs"), description="One log per run, free of personal data.")
+    crawler_config: Path = Field(Path("crawler_config"), description="The rules a data steward edits.")
+
+
+class ProjectRule(Section):
+    """Sends the sessions that match every pattern given to a project."""
+
+    project: str = Field(description="Project folder, `YYYY_Name`.", pattern=r"^\d{4}_[A-Za-z0-9._-]+$")
+    study_description: str | None = Field(None, description="Regular expression searched in StudyDescription.")
+    inbox_folder: str | None = Field(
+        None, description="Regular expression searched in the folder below the inbox that holds the files."
+    )
+    station_name: str | None = Field(None, description="Regular expression searched in StationName.")
+
+    @field_validator("study_description", "inbox_folder", "station_name")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                message = f"not a regular expression: {error}"
+                raise ValueError(message) from error
+        return pattern
+
+
+class Projects(Section):
+    """Which project a session belongs to: the first rule that matches, else the default."""
+
+    default: str = Field(
+        "2023_HeartAndBrain", description="Project of what no rule claims.", pattern=r"^\d{4}_[A-Za-z0-9._-]+$"
+    )
+    rules: tuple[ProjectRule, ...] = Field((), description="Tried in order; first match wins.")
+
+
+class Inbox(Section):
+    """When a delivery counts as complete and what becomes of its files."""
+
+    quiet_minutes: float = Field(
+        30.0, ge=0, description="A session is complete when no file of it arrived for so long. Unit: minutes."
+    )
+    header_limit_mib: int = Field(
+        64, ge=1, description="Largest header (what comes before the pixels) that is read. Unit: MiB."
+    )
+    unpacked_limit_gib: float = Field(
+        20.0, gt=0, description="Largest size that one compressed file may unpack to. Unit: GiB."
+    )
+
+
+class Conversion(Section):
+    """How images are made."""
+
+    fidelity: Literal["all", "off"] = Field(
+        "all",
+        description="Convert the original files too and compare with the de-identified ones; `off` says so in the "
+        "certificate.",
+    )
+    compression_level: Annotated[int, Field(ge=1, le=9)] = Field(
+        6, description="Deflate level of .nii.gz files, 1 (fast) to 9 (small)."
+    )
+    timeout_minutes: float = Field(60.0, gt=0, description="Longest time for one series in dcm2niix. Unit: minutes.")
+
+
+class LinkAhead(Section):
+    """Which LinkAhead holds the records."""
+
+    ini: Path | None = Field(
+        None, description="A `pylinkahead.ini` of a LinkAhead server; without it the embedded one is used."
+    )
+    database: Path | None = Field(
+        None, description="File of the embedded LinkAhead; default `linkahead.db` in the state folder."
+    )
+
+
+class Settings(Section):
+    """Everything a site can set."""
+
+    responsible: str = Field(
+        "Data Steward", description="Person who answers for the published folders; stands in every README header."
+    )
+    jobs: int = Field(0, ge=0, description="Worker processes; 0 means one per processor that this process may use.")
+    folders: Folders = Field(Folders(), description="Where things lie.")
+    projects: Projects = Field(Projects(), description="Which project a session belongs to.")
+    inbox: Inbox = Field(Inbox(), description="When a delivery is complete.")
+    conversion: Conversion = Field(Conversion(), description="How images are made.")
+    linkahead: LinkAhead = Field(LinkAhead(), description="Which LinkAhead holds the records.")
+
+    @property
+    def database(self) -> Path:
+        """File of the embedded LinkAhead."""
+        return self.linkahead.database or self.folders.state / "linkahead.db"
+
+    @property
+    def ledger(self) -> Path:
+        """File of the ledger."""
+        return self.folders.state / "ledger.db"
+
+    @property
+    def key_file(self) -> Path:
+        """File of the pseudonym key."""
+        return self.folders.state / "pseudonyms.yml"
+
+    @property
+    def workers(self) -> int:
+        """Number of worker processes, at least one."""
+        return self.jobs or len(os.sched_getaffinity(0))
+
+    def rules(self, name: str) -> Path:
+        """Give the path of one file of `crawler_config/`.
+
+        Raises
+        ------
+        SettingsError
+            When the file is not there.
+        """
+        path = self.folders.crawler_config / name
+        if not path.is_file():
+            raise SettingsError(f"{name} is missing in the folder crawler_config; `heartbrain init` puts one there")
+        return path
+
+
+def find_settings(given: Path | None = None) -> Path:
+    """Give the settings file: the given one, the one that HEARTBRAIN_SETTINGS names, or the one in this folder.
+
+    Raises
+    ------
+    SettingsError
+        When there is none.
+    """
+    path = given or Path(os.environ.get(SETTINGS_VARIABLE) or SETTINGS_NAME)
+    if not path.is_file():
+        raise SettingsError(f"there is no {path}; `heartbrain init DIR` makes a site with one")
+    return path
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a settings file; every path comes back absolute.
+
+    Raises
+    ------
+    SettingsError
+        With the place and, for an unknown name, the nearest known one.
+    """
+    path = path.absolute()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path.name}: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path.name}: names and values are expected at the top level")
+    try:
+        settings = Settings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError(f"{path.name}: {_explain(error)}") from error
+    base = path.parent
+    folders = Folders(**{name: base / value for name, value in settings.folders})
+    link = settings.linkahead
+    linkahead = LinkAhead(
+        ini=base / link.ini if link.ini else None, database=base / link.database if link.database else None
+    )
+    return settings.model_copy(update={"folders": folders, "linkahead": linkahead})
+
+
+def default_settings_text() -> str:
+    """Write the settings file of a new site: every field with its description and default."""
+    head = "# Settings of this site. Relative paths start at the folder of this file."
+    return "\n".join([head, *_describe(Settings, pad="")]) + "\n"
+
+
+def settings_reference() -> list[tuple[str, str, str]]:
+    """List every setting as (dotted name, default, description), in the order of the file."""
+    return list(_walk(Settings, ""))
+
+
+def _walk(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
+    rows: list[tuple[str, str, str]] = []
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            rows.extend(_walk(annotation, f"{prefix}{name}."))
+        else:
+            rows.append((f"{prefix}{name}", _yaml(field.default), field.description or ""))
+    return rows
+
+
+def _describe(model: type[BaseModel], *, pad: str) -> list[str]:
+    lines: list[str] = []
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            lines += ["", f"{pad}# {field.description}", f"{pad}{name}:", *_describe(annotation, pad=pad + "  ")]
+        else:
+            lines += [f"{pad}# {field.description}", f"{pad}{name}: {_yaml(field.default)}"]
+    return lines
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[]"
+    if isinstance(value, Path):
+        return str(value)
+    if value is None:
+        return "null"
+    return yaml.safe_dump(value).splitlines()[0]
+
+
+def _explain(error: ValidationError) -> str:
+    problems: list[str] = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            nearest = _nearest(problem["loc"])
+            hint = f"; did you mean `{nearest}`?" if nearest else ""
+            problems.append(f"`{place}` is not a setting{hint}")
+        else:
+            problems.append(f"`{place}`: {problem['msg']}")
+    return "; ".join(problems)
+
+
+def _nearest(location: tuple[Any, ...]) -> str | None:
+    known = [name for name, _default, _text in settings_reference()]
+    known += sorted({name.rpartition(".")[0] for name in known} - {""})
+    wrong = ".".join(str(part) for part in location)
+    matches = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
+    if not matches:
+        last = str(location[-1])
+        matches = [name for name in known if difflib.get_close_matches(last, [name.rpartition(".")[2]], cutoff=0.7)]
+    return matches[0] if matches else None
