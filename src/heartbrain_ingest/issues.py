@@ -107,4 +107,51 @@ ISSUES: dict[str, Issue] = {
     "LATE_FILES": _warning(
         "Files arrived for a session that is already published.", "Nothing: a new revision holds them."
     ),
+    # physiology
+    "PHYSIO_UNREADABLE": _quarantine(
+        "The physiology file holds no samples, no clock or no known format.", "Export it again from the monitor."
+    ),
+    "PHYSIO_NO_SESSION": _warning(
+        "No session fits the recording's name, day and clock; it stays in the inbox.",
+        "Name the file as crawler_config/physio.yml describes, or add a pattern there.",
+    ),
+    "PHYSIO_AMBIGUOUS": _quarantine(
+        "Several sessions, or several recordings of one kind for the same image, fit equally well.",
+        "Name the file after the subject and the day, or remove the copy.",
+    ),
+    "PHYSIO_TRUNCATED": _warning(
+        "The log ends without its end mark.", "Copy it again from the monitor if it is longer."
+    ),
+    "PHYSIO_RATE": _warning(
+        "The log's own clock disagrees with the sampling rate in crawler_config/physio.yml.",
+        "Check the entry `rates` for this software version.",
+    ),
+    # laboratory
+    "LAB_UNREADABLE": _quarantine(
+        "The table can't be opened or has no known header.", "Describe it in crawler_config/lab.yml."
+    ),
+    "LAB_UNKNOWN_SUBJECT": _warning(
+        "The row's subject has no pseudonym here.", "Ask the laboratory for the right PatientID."
+    ),
+    "LAB_UNKNOWN_ANALYTE": _warning("The row's analyte is not described.", "Add it to crawler_config/lab.yml."),
+    "LAB_UNKNOWN_MATERIAL": _warning(
+        "The row's material is not described, or the analyte is not measured in it.",
+        "Add it to crawler_config/lab.yml.",
+    ),
+    "LAB_UNKNOWN_UNIT": _warning(
+        "The row's unit is missing, not described, or can't be converted.", "Add it to crawler_config/lab.yml."
+    ),
+    "LAB_INVALID_VALUE": _warning("The row's value is no number and no known mark.", "Ask the laboratory."),
+    "LAB_AMBIGUOUS_NUMBER": _warning(
+        "The value reads differently with a decimal comma and a decimal point.",
+        "Set `decimal` for the table in crawler_config/lab.yml.",
+    ),
+    "LAB_IMPOSSIBLE_VALUE": _warning(
+        "The value lies outside what is possible for the analyte.", "Ask the laboratory; often the unit is wrong."
+    ),
+    "LAB_INVALID_DATE": _warning("The row has no date of sampling that can be read.", "Ask the laboratory."),
+    "LAB_DUPLICATE": _info("The row repeats another one."),
+    "LAB_CONTRADICTION": _warning(
+        "Two rows give one sample different values; both are refused.", "Ask the laboratory."
+    ),
 }

@@ -1,0 +1,156 @@
+"""Write recordings as BIDS tables: `_physio.tsv.gz` without header, and its sidecar."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heartbrain_ingest.physio.matching import ImageSpan, cut, overlap_seconds
+from heartbrain_ingest.physio.recording import Kind, Recording
+
+if TYPE_CHECKING:
+    from heartbrain_ingest.physio.rules import PhysioRules
+
+TIME_DIGITS = 6
+RATE_DIGITS = 3
+CHUNK_ROWS = 65_536
+MONITOR_TRIGGER = "monitor_trigger"
+SCANNER_TRIGGER = "trigger"
+LEVELS = {"0": "no event", "1": "event"}
+
+
+def physio_stem(image: Path) -> Path | None:
+    """Name of the recordings beside an image, without `_recording-...`: the entities that BIDS allows both.
+
+    Parameters
+    ----------
+    image
+        `.../<datatype>/<entities>_<suffix>.nii.gz`.
+
+    Returns
+    -------
+    None where BIDS has no place for physiology (anatomical images without a task, field maps, what is not BIDS).
+    The allowed entities are those of `rules/files/raw/task.yaml` of the BIDS schema.
+    """
+    allowed = _physio_entities().get(image.parent.name)
+    if allowed is None:
+        return None
+    parts = image.name.split(".", 1)[0].split("_")[:-1]
+    entities = dict(part.split("-", 1) for part in parts if "-" in part)
+    if any(level == "required" and name not in entities for name, level in allowed.items()):
+        return None
+    return image.parent / "_".join(f"{name}-{value}" for name, value in entities.items() if name in allowed)
+
+
+def write_bids(recording: Recording, span: ImageSpan, dest_stem: Path, rules: PhysioRules) -> list[Path]:
+    """Write the part of a recording that belongs to an image.
+
+    Parameters
+    ----------
+    dest_stem
+        Path of the files without `_recording-<label>_physio.tsv.gz`, as `physio_stem` gives it.
+
+    Returns
+    -------
+    The table and its sidecar. `StartTime` counts from the first volume and is negative when the part begins earlier
+    (BIDS, Physiological recordings).
+    """
+    part, start_time = cut(recording, span, rules.margin)
+    shared = overlap_seconds(recording, span)
+    fraction = min(1.0, shared / span.duration_s) if span.duration_s > 0 else 0.0
+    return _write(part, start_time, dest_stem, rules, {"OverlapFraction": round(fraction, TIME_DIGITS)})
+
+
+def write_whole(recording: Recording, dest_stem: Path, rules: PhysioRules) -> list[Path]:
+    """Write a whole recording for `sourcedata/physio/`; its `StartTime` is seconds since midnight, without a date."""
+    return _write(recording, recording.start_s, dest_stem, rules, {})
+
+
+def _write(
+    recording: Recording, start_time: float, stem: Path, rules: PhysioRules, facts: dict[str, Any]
+) -> list[Path]:
+    label = rules.channels[recording.kind].recording
+    table = stem.with_name(f"{stem.name}_recording-{label}_physio.tsv.gz")
+    sidecar = stem.with_name(f"{stem.name}_recording-{label}_physio.json")
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_bytes(_table(recording))
+    content = _sidecar(recording, start_time, rules) | facts
+    sidecar.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [table, sidecar]
+
+
+def _sidecar(recording: Recording, start_time: float, rules: PhysioRules) -> dict[str, Any]:
+    from heartbrain_ingest.physio.peaks import find_rhythm  # noqa: PLC0415 - loads numpy
+
+    rule = rules.channels[recording.kind]
+    rhythm = find_rhythm(recording, rule)
+    columns: dict[str, Any] = {
+        name: {"Description": rule.description, "Units": unit}
+        for name, unit in zip(recording.columns, recording.units, strict=True)
+    }
+    columns[MONITOR_TRIGGER] = {"Description": "1 where the monitor's own detector marked an event", "Levels": LEVELS}
+    if recording.scanner_triggers is not None:
+        columns[SCANNER_TRIGGER] = {"Description": "1 where the scanner began a volume", "Levels": LEVELS}
+    content: dict[str, Any] = {
+        "SamplingFrequency": recording.sampling_frequency,
+        "StartTime": round(start_time, TIME_DIGITS),
+        "Columns": list(columns),
+        "PhysioType": "generic",
+    }
+    content |= columns
+    content |= {
+        "RecordType": rule.record_type,
+        "RecordingFormat": recording.source,
+        "NumberOfSamples": len(recording.samples),
+        "NumberOfMonitorTriggers": int(recording.triggers.sum()),
+    }
+    if rule.band is not None and recording.kind is not Kind.TRIGGER:
+        content["NumberOfPeaks"] = len(rhythm.peaks)
+        content["MeanRate"] = None if rhythm.mean_rate is None else round(rhythm.mean_rate, RATE_DIGITS)
+        content["SignalQuality"] = None if rhythm.quality is None else round(rhythm.quality, RATE_DIGITS)
+    return content
+
+
+def _table(recording: Recording) -> bytes:
+    """Gzip with a fixed time and no name, so that the same recording gives the same bytes."""
+    events = [recording.triggers]
+    if recording.scanner_triggers is not None:
+        events.append(recording.scanner_triggers)
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=buffer, mode="wb", compresslevel=6, mtime=0) as file:
+        for first in range(0, len(recording.samples), CHUNK_ROWS):
+            rows = recording.samples[first : first + CHUNK_ROWS].tolist()
+            marks = [column[first : first + CHUNK_ROWS].tolist() for column in events]
+            lines = (
+                "\t".join((*map(_number, row), *("1" if mark else "0" for mark in at)))
+                for row, at in zip(rows, zip(*marks, strict=True), strict=True)
+            )
+            file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+    return buffer.getvalue()
+
+
+def _number(value: float) -> str:
+    if value != value:  # noqa: PLR0124 - NaN; BIDS writes n/a
+        return "n/a"
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+@functools.cache
+def _physio_entities() -> dict[str, dict[str, str]]:
+    """Give the entities of physiology files by datatype: {datatype: {short name: required|optional}}."""
+    from bidsschematools.schema import load_schema  # noqa: PLC0415 - takes part of a second
+
+    schema = load_schema()
+    allowed: dict[str, dict[str, str]] = {}
+    for rule in schema.rules.files.raw.task.values():
+        if "physio" not in rule.suffixes:
+            continue
+        names = {schema.objects.entities[entity].name: str(level) for entity, level in rule.entities.items()}
+        names.pop("recording")
+        for datatype in rule.datatypes:
+            allowed[datatype] = names
+    return allowed
