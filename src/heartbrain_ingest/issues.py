@@ -97,6 +97,10 @@ ISSUES: dict[str, Issue] = {
         "No rule names this series; it is stored under sourcedata/unclassified.",
         "Add a rule to crawler_config/bids_rules.yml.",
     ),
+    "BIDS_INCOMPLETE": _warning(
+        "The image lacks what BIDS requires for its kind; it is stored under sourcedata/incomplete.",
+        "Nothing, or set the missing field in its rule in crawler_config/bids_rules.yml.",
+    ),
     # audit
     "LEAK": _quarantine(
         "An identifier of the input was found in what was about to be published.",
