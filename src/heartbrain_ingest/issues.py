@@ -108,6 +108,11 @@ ISSUES: dict[str, Issue] = {
     ),
     "INVALID_SIDECAR": _quarantine("A sidecar or table can't be parsed.", "Report it with the name of the scanner."),
     # deliveries
+    "INTERNAL_ERROR": _quarantine(
+        "The program failed on this delivery; the others were not affected.",
+        "Report it with the line of the log; the files stay in the inbox and are tried again with new files.",
+    ),
+    "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte."),
     "LATE_FILES": _warning(
         "Files arrived for a session that is already published.", "Nothing: a new revision holds them."
     ),
@@ -157,5 +162,29 @@ ISSUES: dict[str, Issue] = {
     "LAB_DUPLICATE": _info("The row repeats another one."),
     "LAB_CONTRADICTION": _warning(
         "Two rows give one sample different values; both are refused.", "Ask the laboratory."
+    ),
+    # crawl
+    "UNKNOWN_SIDECAR_FIELD": _info(
+        "A sidecar field is not in the data model; it is kept in the property OtherSidecarFields.",
+        "Add it to crawler_config/datamodel.yml if it should be asked for by name.",
+    ),
+    "UNFIT_SIDECAR_VALUE": _info(
+        "A sidecar field is of another type than the data model says; it is kept in the property OtherSidecarFields."
+    ),
+    "OVERSIZED_SIDECAR_FIELD": _warning(
+        "A sidecar field is too large for the database; it is in the sidecar file only.", "Nothing."
+    ),
+    "UNKNOWN_RECORD_TYPE": _warning(
+        "The sidecar names a RecordType that the data model does not have there; a more general one was used.",
+        "Correct the rule in crawler_config/bids_rules.yml or add the RecordType to crawler_config/datamodel.yml.",
+    ),
+    "INVALID_LABORATORY_ROW": _warning(
+        "A row of a published laboratory table lacks subject, material or analyte.", "Report it with the table's name."
+    ),
+    "REPEATED_LABORATORY_VALUE": _warning(
+        "A published laboratory table has one analyte of a sample twice; the last row counts.", "Ask the laboratory."
+    ),
+    "OLDER_REVISION": _warning(
+        "The database knows a later revision of this session; the older one was not crawled again.", "Nothing."
     ),
 }

@@ -1,0 +1,260 @@
+"""One crawl of one published folder: caoscrawler, unmodified, driven by cfood.yml and identifiables.yml.
+
+A run covers one delivery, because caoscrawler's graph is quadratic in the number of its records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caoscrawler.converters import ConverterValidationError
+from caoscrawler.crawl import Crawler, SecurityMode
+from caoscrawler.scanner import load_definition, scan_structure_elements
+from caoscrawler.structure_elements import Directory
+
+from heartbrain_ingest.crawl.client import database_errors
+from heartbrain_ingest.crawl.files import link_files
+from heartbrain_ingest.crawl.model import view_datamodel
+from heartbrain_ingest.crawl.prefetch import PrefetchingAdapter
+from heartbrain_ingest.crawl.revision import Retired, retire
+from heartbrain_ingest.crawl.sidecars import LOGGER, warn
+from heartbrain_ingest.errors import DatabaseError, RulesError
+
+#: The client's connection and caches, `tempfile.tempdir` and standard output belong to the whole process.
+_PROCESS_STATE = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlWarning:
+    """Something about a published file that the steward should see."""
+
+    #: Issue code.
+    code: str
+    #: The file.
+    path: str
+    #: What is the matter, without any value of the file.
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlReport:
+    """What one crawl did."""
+
+    #: Records and files that are new in the database.
+    inserted: int
+    #: Records and files that changed.
+    updated: int
+    #: Records and files that were there and stayed as they were.
+    unchanged: int
+    #: Images and recordings that this revision no longer holds.
+    superseded: int
+    #: What the steward should see.
+    warnings: tuple[CrawlWarning, ...]
+
+
+class _Collector(logging.Handler):
+    """Keeps what the converters report."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.warnings: list[CrawlWarning] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        code = getattr(record, "code", None)
+        if code is not None:
+            warning = CrawlWarning(code=code, path=getattr(record, "path", ""), text=record.getMessage())
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+
+
+@contextlib.contextmanager
+def _collecting() -> Iterator[_Collector]:
+    collector = _Collector()
+    LOGGER.addHandler(collector)
+    try:
+        yield collector
+    finally:
+        LOGGER.removeHandler(collector)
+
+
+@contextlib.contextmanager
+def _own_process_state() -> Iterator[None]:
+    """Give caoscrawler a folder, an environment and a standard output of its own.
+
+    It writes `crawler_update_cache.db` into the temporary folder, where another user's file would stop it; it takes
+    SHARED_DIR as a sign that it runs inside a server; and some of its parts print.
+    """
+    with _PROCESS_STATE, tempfile.TemporaryDirectory(prefix="heartbrain-crawl-") as folder:
+        shared = os.environ.pop("SHARED_DIR", None)
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        try:
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                yield
+            if printed.getvalue().strip():
+                logging.getLogger(__name__).debug("caoscrawler printed: %s", printed.getvalue().strip())
+        finally:
+            tempfile.tempdir = before
+            if shared is not None:
+                os.environ["SHARED_DIR"] = shared
+
+
+def load_cfood(path: Path) -> dict[str, Any]:
+    """Read a crawler definition; the data model files that it names are taken relative to it.
+
+    Raises
+    ------
+    RulesError
+        The file is no crawler definition.
+    """
+    try:
+        definition: dict[str, Any] = load_definition(str(path))
+    except Exception as error:  # YAML, JSON schema and version errors, each of another library
+        raise RulesError(f"{path}: {str(error).splitlines()[0]}") from error
+    _resolve(definition, path.parent)
+    return definition
+
+
+def _resolve(definition: dict[str, Any], folder: Path) -> None:
+    # YAML aliases make the definition a graph, but an absolute path stays what it is when met again.
+    for key, value in definition.items():
+        if key == "datamodel" and isinstance(value, str):
+            definition[key] = str(folder / value)
+        elif isinstance(value, dict):
+            _resolve(value, folder)
+
+
+def _find_datamodel(definition: dict[str, Any]) -> Path | None:
+    """Give the data model file that the definition names first."""
+    for key, value in definition.items():
+        if key == "datamodel":
+            return Path(value)
+        found = _find_datamodel(value) if isinstance(value, dict) else None
+        if found is not None:
+            return found
+    return None
+
+
+def scan(folder: Path, *, archive: Path, cfood: Path) -> list[Any]:
+    """Read one published folder into records, without a database.
+
+    Parameters
+    ----------
+    folder
+        A published folder.
+    archive
+        Root of the published tree, which `folder` is below.
+    cfood
+        The crawler definition.
+
+    Returns
+    -------
+    list
+        Entities of the client. File paths start from the archive: `/ExperimentalData/...`.
+
+    Raises
+    ------
+    RulesError
+        The definition can't be used.
+    DatabaseError
+        The folder is not below the archive.
+    """
+    try:
+        way = folder.resolve().relative_to(archive.resolve())
+    except ValueError as error:
+        raise DatabaseError(f"{folder} is not below {archive}") from error
+    root = str(archive.resolve())
+    definition = load_cfood(cfood)
+    try:
+        entities: list[Any] = scan_structure_elements(
+            [Directory(archive.name, root)], definition, restricted_path=[archive.name, *way.parts]
+        )
+    except ConverterValidationError as error:
+        raise RulesError(f"{cfood.name}: {error.message}") from error
+    for entity in entities:
+        if entity.role == "File":
+            # What `crawler_main(remove_prefix=...)` does; the link to the local file would make it an upload.
+            entity.path = entity.path.removeprefix(root)
+            entity.file = None
+    return entities
+
+
+def crawl_delivery(
+    folder: Path, *, archive: Path, cfood: Path, identifiables: Path, server_root: str | None = None
+) -> CrawlReport:
+    """Bring the records of one published folder into the database the process is connected to.
+
+    Parameters
+    ----------
+    folder
+        A published folder.
+    archive
+        Root of the published tree.
+    cfood
+        The crawler definition.
+    identifiables
+        What makes a record the same record.
+    server_root
+        The archive as a LinkAhead server sees it; None for the embedded LinkAhead, which links files itself.
+
+    Returns
+    -------
+    CrawlReport
+        What was done. Crawling a folder again inserts and updates nothing.
+
+    Raises
+    ------
+    DatabaseError
+        The database refused the records or can't be reached; nothing of this folder was inserted then.
+    RulesError
+        A definition can't be used.
+    """
+    with _own_process_state(), _collecting() as collector, database_errors(f"crawling {folder.name}"):
+        entities = scan(folder, archive=archive, cfood=cfood)
+        if not any(entity.role == "Record" and entity.name != folder.parent.name for entity in entities):
+            raise DatabaseError(f"{cfood.name} finds no record in {folder.name}")
+        total = count_distinct(entities)
+        paths = {str(entity.path) for entity in entities if entity.role == "File"}
+        if server_root is not None:
+            link_files(folder, archive=archive, server_root=server_root, wanted=paths)
+        adapter = PrefetchingAdapter(identifiables, paths)
+        model = _find_datamodel(load_cfood(cfood))
+        retired = retire(entities, view=view_datamodel(model), adapter=adapter) if model is not None else Retired()
+        if retired.outdated:
+            warn("OLDER_REVISION", folder, "the database has a later revision of this session; nothing was changed")
+            return CrawlReport(inserted=0, updated=0, unchanged=total, superseded=0, warnings=tuple(collector.warnings))
+        try:
+            crawler = Crawler(identifiableAdapter=adapter, securityMode=SecurityMode.UPDATE)
+            # Sessions of two projects may share a name; what is the same record is said by the identifiables alone.
+            inserted, updated = crawler.synchronize(unique_names=False, crawled_data=entities)
+        except (RuntimeError, ValueError) as error:
+            raise DatabaseError(f"crawling {folder.name}: {str(error).strip().splitlines()[0]}") from error
+    changed = {entity.id for entity in updated} | retired.changed
+    return CrawlReport(
+        inserted=len(inserted),
+        updated=len(changed) + len(retired.superseded),
+        unchanged=max(0, total - len(inserted) - len(changed)),
+        superseded=len(retired.superseded),
+        warnings=tuple(collector.warnings),
+    )
+
+
+def count_distinct(entities: list[Any]) -> int:
+    """Count the entities that a crawl is about; caoscrawler merges those that are the same."""
+    seen: set[object] = set()
+    for entity in entities:
+        if entity.path is not None:
+            seen.add(entity.path)
+        elif entity.name is not None:
+            seen.add((entity.name, tuple(sorted(parent.name for parent in entity.parents))))
+        else:
+            seen.add(id(entity))
+    return len(seen)
