@@ -1,1 +1,17 @@
 """Give every converted image its BIDS name and show what is published as a BIDS dataset."""
+
+from heartbrain_ingest.bids.model import Candidate, NamedImage, Naming, Tried
+from heartbrain_ingest.bids.perfusion import read_asl_context
+from heartbrain_ingest.bids.rules import NamingRules, load_naming_rules
+from heartbrain_ingest.bids.session import name_session
+
+__all__ = [
+    "Candidate",
+    "NamedImage",
+    "Naming",
+    "NamingRules",
+    "Tried",
+    "load_naming_rules",
+    "name_session",
+    "read_asl_context",
+]
