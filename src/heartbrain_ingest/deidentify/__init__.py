@@ -1,0 +1,65 @@
+"""Take from headers what identifies people, keep what science needs, and check that nothing slipped through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heartbrain_ingest.deidentify.audit import Leak, LeakAudit
+    from heartbrain_ingest.deidentify.collector import IdentifierCollector
+    from heartbrain_ingest.deidentify.deidentifier import Deidentifier
+    from heartbrain_ingest.deidentify.files import (
+        DicomFileError,
+        DirectoryFileError,
+        EmptyFileError,
+        NotDicomError,
+        TruncatedDicomError,
+    )
+    from heartbrain_ingest.deidentify.identifiers import Identifiers
+    from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
+    from heartbrain_ingest.deidentify.rules import Exemptions, Rules, load_rules
+
+#: Where each public name lives; loaded when asked for, since pydicom's dictionary takes a third of a second.
+_HOMES = {
+    "Deidentifier": "deidentifier",
+    "DicomFileError": "files",
+    "DirectoryFileError": "files",
+    "EmptyFileError": "files",
+    "Exemptions": "rules",
+    "IdentifierCollector": "collector",
+    "Identifiers": "identifiers",
+    "Leak": "audit",
+    "LeakAudit": "audit",
+    "NotDicomError": "files",
+    "Pseudonyms": "pseudonyms",
+    "Rules": "rules",
+    "Subject": "pseudonyms",
+    "TruncatedDicomError": "files",
+    "load_rules": "rules",
+}
+
+__all__ = [
+    "Deidentifier",
+    "DicomFileError",
+    "DirectoryFileError",
+    "EmptyFileError",
+    "Exemptions",
+    "IdentifierCollector",
+    "Identifiers",
+    "Leak",
+    "LeakAudit",
+    "NotDicomError",
+    "Pseudonyms",
+    "Rules",
+    "Subject",
+    "TruncatedDicomError",
+    "load_rules",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,215 @@
+"""The leak audit: search everything that is about to be published for everything that the input's headers identified."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+
+from heartbrain_ingest.deidentify.encoding import CutShortError, EncodingError
+from heartbrain_ingest.deidentify.files import DicomFileError, elements_before_pixels
+from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_AUDIT, Identifiers, Kind, Matcher, spellings
+from heartbrain_ingest.deidentify.rules import Exemptions
+
+#: Printable runs in binary data; shorter ones are noise.
+_READABLE: Final = re.compile(rb"[\x09\x20-\x7e\x80-\xff]{4,}")
+#: A number in a table or in JSON is a measured value unless it is as long as a registration number.
+_LONG_NUMBER: Final = 6
+_NIFTI_HEADER: Final = 352
+_LARGEST_NIFTI_HEADER: Final = 16 * 1024 * 1024
+_CHUNK: Final = 1024 * 1024
+#: What is left of a chunk for the next one, so that nothing is missed at the border.
+_OVERLAP: Final = 256
+_NUMERIC: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """An identifier where it must not be. Holds the place and the kind, never the value."""
+
+    #: Path, with what leaks masked, and the place within the file.
+    place: str
+    kind: Kind
+
+
+class LeakAudit:
+    """Finds the identifiers of a session in texts, files and folders, in one pass for all of them.
+
+    Whole words of at least four characters count, in any case. What an exemption names does not; `exempted` counts, by
+    rule, the identifiers that are passed over.
+    """
+
+    def __init__(self, identifiers: Identifiers, exemptions: Exemptions) -> None:
+        words = exemptions.all_words
+        if not exemptions.equipment:
+            identifiers = Identifiers(identifiers.values)
+        self._matcher: Matcher = identifiers.matcher(SHORTEST_TO_AUDIT, words)
+        #: Rule to the number of words that are no identifiers by it.
+        self.exempted = _count(identifiers, exemptions)
+        #: How many words and numbers are searched for.
+        self.searched = len(self._matcher.patterns)
+
+    def scan_text(self, text: str, place: str = "text") -> list[Leak]:
+        """Search a text; the place of each leak ends with its line."""
+        found = []
+        for match in self._matcher.find(text):
+            line = text.count("\n", 0, match.start) + 1
+            found.append(Leak(f"{place}: line {line}", match.kind))
+        return list(dict.fromkeys(found))
+
+    def scan_value(self, value: Any, place: str = "value") -> list[Leak]:
+        """Search a value of JSON: strings, and numbers as long as a registration number. Keys are exempt."""
+        return list(dict.fromkeys(self._json(value, place)))
+
+    def scan_tree(self, folder: Path) -> list[Leak]:
+        """Search the names of all files and folders below a folder, and the content of each file."""
+        found = []
+        for path in sorted(folder.rglob("*")):
+            relative = PurePosixPath(path.relative_to(folder))
+            found += self._name(relative)
+            if path.is_file():
+                found += self.scan_file(path, str(relative))
+        return found
+
+    def scan_file(self, path: Path, place: str = "") -> list[Leak]:
+        """Search the content of one file: text, table, JSON, gzip, zip, NIfTI header or DICOM header.
+
+        Parameters
+        ----------
+        path
+            Where it lies.
+        place
+            What leaks call it; its name unless given.
+        """
+        place = self._masked(place or path.name)
+        with path.open("rb") as stream:
+            return list(dict.fromkeys(self._content(stream, path.name.lower(), place)))
+
+    def _content(self, stream: IO[bytes], name: str, place: str) -> Iterator[Leak]:
+        if name.endswith(".gz"):
+            with gzip.open(stream) as inner:
+                yield from self._content(inner, name.removesuffix(".gz"), place)  # type: ignore[arg-type]
+            return
+        if name.endswith(".zip"):
+            yield from self._zip(stream, place)
+            return
+        if name.endswith(".nii"):
+            yield from self._runs(_nifti_header(stream), f"{place}: NIfTI header")
+            return
+        head = stream.read(_CHUNK)
+        if head[128:132] == b"DICM" or name.endswith((".dcm", ".ima")):
+            yield from self._dicom(head + stream.read(), place)
+        elif name.endswith(".json"):
+            yield from self._json_text(head + stream.read(), place)
+        elif name.endswith(".tsv"):
+            yield from self._table(head + stream.read(), place)
+        else:
+            yield from self._bytes(head, stream, place)
+
+    def _bytes(self, head: bytes, stream: IO[bytes], place: str) -> Iterator[Leak]:
+        if b"\0" not in head:
+            yield from self.scan_text((head + stream.read()).decode("utf-8", "replace"), place)
+            return
+        data = head
+        while data:
+            yield from self._runs(data, place)
+            more = stream.read(_CHUNK)
+            data = data[-_OVERLAP:] + more if more else b""
+
+    def _json_text(self, data: bytes, place: str) -> Iterator[Leak]:
+        try:
+            value = json.loads(data)
+        except ValueError:
+            yield from self.scan_text(data.decode("utf-8", "replace"), place)
+            return
+        yield from self._json(value, place)
+
+    def _json(self, value: Any, place: str) -> Iterator[Leak]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from self._json(inner, f"{place}: {self._masked(str(key))}" if ": " not in place else place)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from self._json(inner, place)
+        elif isinstance(value, str):
+            for match in self._matcher.find(value):
+                yield Leak(place, match.kind)
+        elif isinstance(value, int) and not isinstance(value, bool) and len(str(abs(value))) >= _LONG_NUMBER:
+            for match in self._matcher.find(str(value)):
+                yield Leak(place, match.kind)
+
+    def _table(self, data: bytes, place: str) -> Iterator[Leak]:
+        for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
+            words = [cell for cell in line.split("\t") if not _NUMERIC.fullmatch(cell) or _is_long(cell)]
+            for match in self._matcher.find("\t".join(words)):
+                yield Leak(f"{place}: line {number}", match.kind)
+
+    def _zip(self, stream: IO[bytes], place: str) -> Iterator[Leak]:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                for member in archive.infolist():
+                    inner = f"{place}: {self._masked(member.filename)}"
+                    for match in self._matcher.find(member.filename + " " + member.comment.decode("latin-1")):
+                        yield Leak(f"{inner}: name", match.kind)
+                    if not member.is_dir():
+                        with archive.open(member) as content:
+                            yield from self._content(content, member.filename.lower(), inner)
+        except zipfile.BadZipFile:
+            stream.seek(0)
+            yield from self._bytes(stream.read(_CHUNK), stream, place)
+
+    def _dicom(self, data: bytes, place: str) -> Iterator[Leak]:
+        try:
+            for tag, value in elements_before_pixels(data):
+                yield from self._runs(value, f"{place}: ({tag >> 16:04X},{tag & 0xFFFF:04X})")
+        except (DicomFileError, EncodingError, CutShortError):
+            yield from self._runs(data, place)
+
+    def _runs(self, data: bytes, place: str) -> Iterator[Leak]:
+        for run in _READABLE.finditer(data):
+            text = run.group()
+            for match in self._matcher.find(text.decode("latin-1")):
+                yield Leak(place, match.kind)
+            if not text.isascii():
+                for match in self._matcher.find(text.decode("utf-8", "ignore")):
+                    yield Leak(place, match.kind)
+
+    def _name(self, relative: PurePosixPath) -> list[Leak]:
+        place = f"{self._masked(str(relative))}: name"
+        return list(dict.fromkeys(Leak(place, match.kind) for match in self._matcher.find(relative.name)))
+
+    def _masked(self, text: str) -> str:
+        letters = list(text)
+        for match in self._matcher.find(text):
+            letters[match.start : match.end] = "*" * (match.end - match.start)
+        return "".join(letters)
+
+
+def _is_long(cell: str) -> bool:
+    return cell.isdigit() and len(cell) >= _LONG_NUMBER
+
+
+def _nifti_header(stream: IO[bytes]) -> bytes:
+    """Give the header and its extensions: all before `vox_offset` (NIfTI-1, bytes 108 to 111)."""
+    import struct  # noqa: PLC0415
+
+    head = stream.read(_NIFTI_HEADER)
+    if len(head) < _NIFTI_HEADER:
+        return head
+    (offset,) = struct.unpack("<f" if head[0:2] in {b"\x5c\x01", b"\x1c\x02"} else ">f", head[108:112])
+    if not _NIFTI_HEADER < offset <= _LARGEST_NIFTI_HEADER:
+        return head
+    return head + stream.read(int(offset) - _NIFTI_HEADER)
+
+
+def _count(identifiers: Identifiers, exemptions: Exemptions) -> dict[str, int]:
+    words = {
+        word for kind, value in identifiers.values for word in spellings(kind, value) if len(word) >= SHORTEST_TO_AUDIT
+    }
+    rules = {**exemptions.words, "equipment": identifiers.equipment}
+    return {rule: len(words & exempt) for rule, exempt in sorted(rules.items())}

@@ -1,0 +1,164 @@
+"""Collect from original headers all that identifies people, so that texts can be cleaned and outputs audited."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.dataset import Dataset
+from pydicom.valuerep import TEXT_VR_DELIMS
+
+from heartbrain_ingest.deidentify import files, table
+from heartbrain_ingest.deidentify.encoding import IMPLICIT_LITTLE, UNDEFINED, Encoding, EncodingError, known_vr
+from heartbrain_ingest.deidentify.identifiers import Identifiers, Kind
+
+_CHARACTER_SET: Final = 0x00080005
+_STANDARD_ROOT: Final = "1.2.840.10008"
+_TEXT_VRS: Final = frozenset({"AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
+#: Manufacturer, ManufacturerModelName, SoftwareVersions, Modality: what they say names nobody.
+_EQUIPMENT: Final = frozenset({0x00080070, 0x00081090, 0x00181020, 0x00080060})
+_WORD: Final = re.compile(r"[^\W_]{2,}")
+#: A table row whose keyword has one of these is of that kind; the first that fits counts.
+_KINDS: Final = (
+    (re.compile("Telephone|Telecom|Phone"), Kind.CONTACT),
+    (re.compile("Address|Residence|Location"), Kind.PLACE),
+    (re.compile("Institution|Organization|Department|Site|CoordinatingCenter|Sponsor|Committee"), Kind.PLACE),
+    (re.compile("Station|DeviceSerial|AETitle|DeviceID|Detector|Gantry|Cassette|Plate|Generator"), Kind.DEVICE),
+    (re.compile("Physician|Operator|Person|Name$|Author|Recorder|Transcriber|EnteredBy|Alias"), Kind.NAME),
+)
+#: Blocks of text in private elements: Siemens series header and protocols.
+_PRIVATE_TEXTS: Final = {(0x0029, 0x20), (0x0021, 0x19), (0x0021, 0x01)}
+_UID_IN_TEXT: Final = re.compile(rb"(?<![\d.])1\.[0-3](?:\.\d+){6,}")
+#: `<ParamString."PatientName"> { "Doe" }` and its like in a Siemens XProtocol.
+_PARAMETER: Final = re.compile(
+    rb'<ParamString\."+t?(?P<what>Patient(?:Name|sName|ID|LOID)|PatientBirth\w*|\w*Physician\w*|\w*Operator\w*'
+    rb'|Institution\w*|AccessionNumber|StudyID)"+>\s*\{[^}"]*"+(?P<value>[^"{}]*)"'
+)
+
+
+@cache
+def _kinds() -> dict[int, Kind]:
+    """Give the kind of the text attributes of PS3.15 table E.1-1 that identify people."""
+    found = {}
+    for row in table.rows():
+        if row.vr not in _TEXT_VRS or set(row.options) - {"device_identity", "institution_identity"}:
+            continue
+        found[row.tag] = next((kind for pattern, kind in _KINDS if pattern.search(row.keyword)), Kind.ID)
+    return found
+
+
+class IdentifierCollector:
+    """Takes the headers of a session one by one; equal values cost next to nothing."""
+
+    def __init__(self) -> None:
+        self._values: set[tuple[Kind, str]] = set()
+        self._equipment: set[str] = set()
+        self._seen: set[tuple[object, ...]] = set()
+
+    @property
+    def identifiers(self) -> Identifiers:
+        """All that was found so far."""
+        return Identifiers(frozenset(self._values), frozenset(self._equipment))
+
+    def add(self, dataset: Dataset) -> None:
+        """Take the identifiers of one header: top level, file meta, sequences at any depth, protocols in private blocks.
+
+        A damaged sequence is passed over here; de-identification refuses the file.
+        """
+        for element in dataset.file_meta:
+            if element.VR in {"UI", "AE"}:
+                self._take(int(element.tag), element.VR, str(element.value).encode("latin-1", "replace"), ("iso8859",))
+        encoding = files.encoding_of(dataset)
+        declared = dataset.get_item(_CHARACTER_SET)
+        charsets = _charsets(b"" if declared is None else files.raw(declared, dataset).value or b"")
+        for tag in dataset._dict:
+            element = dataset._dict[tag]
+            raw = files.raw(element, dataset)
+            if raw.length and raw.length != UNDEFINED and raw.value:
+                self._element(int(tag), raw.VR or known_vr(tag), raw.value, encoding, charsets)
+
+    def _element(self, tag: int, vr: str, value: bytes, encoding: Encoding, charsets: tuple[str, ...]) -> None:
+        if vr in {"OB", "OW", "UN", "UT"} and tag & 0x10000:
+            if (tag >> 16, tag & 0xFF) in _PRIVATE_TEXTS:
+                self._protocol(value)
+            elif vr == "UN":
+                self._sequence(value, IMPLICIT_LITTLE, charsets)
+        elif vr == "SQ":
+            self._sequence(value, encoding, charsets)
+        elif vr in {"PN", "DA", "DT", "UI"} or tag in _kinds() or tag in _EQUIPMENT:
+            self._take(tag, vr, value, charsets)
+
+    def _sequence(self, value: bytes, encoding: Encoding, charsets: tuple[str, ...]) -> None:
+        key = ("SQ", encoding, value)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        try:
+            for first, last in encoding.items(value):
+                self._item(value[first:last], encoding, charsets)
+        except EncodingError:
+            return
+
+    def _item(self, data: bytes, encoding: Encoding, charsets: tuple[str, ...]) -> None:
+        key = ("item", encoding, data)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        for token in encoding.tokens(data):
+            value = data[token.value : token.value_end]
+            if token.tag == _CHARACTER_SET:
+                charsets = _charsets(value)
+            elif value:
+                self._element(token.tag, token.vr, value, encoding, charsets)
+
+    def _take(self, tag: int, vr: str, value: bytes, charsets: tuple[str, ...]) -> None:
+        key = (tag, value, charsets)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        text = decode_bytes(value, list(charsets), TEXT_VR_DELIMS)
+        for part in text.split("\\"):
+            part = part.strip(" \0")
+            if not part:
+                continue
+            if tag in _EQUIPMENT:
+                self._equipment.update((part.lower(), *(word.lower() for word in _WORD.findall(part))))
+            elif vr == "PN":
+                self._values.update((Kind.NAME, group.strip(" ^")) for group in part.split("=") if group.strip(" ^"))
+            elif vr in {"DA", "DT"}:
+                self._values.add((Kind.DATE, part.replace(".", "")[:8]))
+            elif vr == "UI":
+                if not part.startswith(_STANDARD_ROOT):
+                    self._values.add((Kind.UID, part))
+            else:
+                self._values.add((_kinds().get(tag, Kind.ID), part))
+
+    def _protocol(self, value: bytes) -> None:
+        key = ("protocol", value)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self._values.update((Kind.UID, uid.decode("ascii")) for uid in _UID_IN_TEXT.findall(value))
+        for found in _PARAMETER.finditer(value):
+            text = found["value"].decode("latin-1").strip()
+            what = found["what"]
+            if not text:
+                continue
+            if b"Birth" in what:
+                self._values.add((Kind.DATE, text.replace("-", "").replace(".", "")[:8]))
+            elif b"Name" in what or b"Physician" in what or b"Operator" in what:
+                self._values.add((Kind.NAME, text))
+            else:
+                self._values.add((Kind.PLACE if b"Institution" in what else Kind.ID, text))
+
+
+@cache
+def _charsets(value: bytes) -> tuple[str, ...]:
+    import warnings  # noqa: PLC0415
+
+    terms = value.decode("ascii", "replace").rstrip(" \0").split("\\")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tuple(convert_encodings(terms))
