@@ -53,7 +53,8 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         if key not in self._groups:
             self._groups[key] = list(
                 query(
-                    f"FIND RECORD '{escape_squoted_text(record_type)}' WITH '{escape_squoted_text(reference)}'='{target}'"
+                    f"FIND RECORD '{escape_squoted_text(record_type)}' "
+                    f"WITH '{escape_squoted_text(reference)}'='{target}'"
                 )
             )
         return self._groups[key]
