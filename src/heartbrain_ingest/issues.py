@@ -113,6 +113,10 @@ ISSUES: dict[str, Issue] = {
         "Report it with the line of the log; the files stay in the inbox and are tried again with new files.",
     ),
     "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte."),
+    "LAB_NOTHING_USABLE": _quarantine(
+        "No row of the laboratory table can be taken over.",
+        "Check that its subjects are known (their sessions come first) and that lab.yml describes its columns.",
+    ),
     "LATE_FILES": _warning(
         "Files arrived for a session that is already published.", "Nothing: a new revision holds them."
     ),

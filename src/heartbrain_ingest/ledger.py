@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from heartbrain_ingest.errors import LedgerError
+from heartbrain_ingest.inbox.files import FoundFile
 
 SCHEMA_VERSION = 1
 
@@ -37,10 +39,18 @@ CREATE TABLE deliveries (
     state TEXT NOT NULL,
     revision INTEGER NOT NULL DEFAULT 0,
     folder TEXT,
+    target TEXT,
     code TEXT,
-    identifiers BLOB,
+    patient_id TEXT,
+    study_date TEXT,
     UNIQUE (subject, session)
 ) STRICT;
+CREATE INDEX deliveries_patient ON deliveries (patient_id, study_date);
+CREATE TABLE identifiers (
+    key TEXT NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
+CREATE INDEX identifiers_key ON identifiers (key);
 CREATE TABLE files (
     id INTEGER PRIMARY KEY,
     path TEXT NOT NULL UNIQUE,
@@ -59,6 +69,15 @@ CREATE TABLE files (
 CREATE INDEX files_delivery ON files (delivery, outcome);
 CREATE INDEX files_instance ON files (instance) WHERE instance IS NOT NULL;
 CREATE INDEX files_outcome ON files (outcome, code);
+CREATE TABLE staged (
+    file INTEGER PRIMARY KEY REFERENCES files (id),
+    delivery INTEGER NOT NULL REFERENCES deliveries (id),
+    outcome TEXT NOT NULL,
+    code TEXT,
+    destination TEXT,
+    sha256 TEXT
+) STRICT;
+CREATE INDEX staged_delivery ON staged (delivery);
 CREATE TABLE series (
     delivery INTEGER NOT NULL REFERENCES deliveries (id),
     uid TEXT NOT NULL,
@@ -126,6 +145,10 @@ class FileRow:
     id: int = 0
 
 
+#: What a file becomes: (file id, outcome, code, destination, sha256 or None to keep the known one).
+Settled = tuple[int, Outcome, str | None, str | None, str | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """One unit of work: a session or a laboratory table."""
@@ -137,8 +160,12 @@ class Delivery:
     session: str | None
     project: str | None
     state: DeliveryState
+    #: Number of folders that were published of it.
     revision: int
+    #: The newest published folder, relative to the archive.
     folder: str | None
+    #: The folder that is about to be published.
+    target: str | None
     code: str | None
 
 
@@ -159,6 +186,9 @@ class Ledger:
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._prepare()
+        self._connection.execute(
+            "CREATE TEMP TABLE seen (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL)"
+        )
         path.chmod(0o600)
 
     def _prepare(self) -> None:
@@ -186,10 +216,17 @@ class Ledger:
 
     # files
 
-    def is_settled(self, path: str, size: int, mtime_ns: int) -> bool:
-        """Say whether this very file was seen before, unchanged."""
-        row = self._connection.execute("SELECT size, mtime_ns FROM files WHERE path = ?", (path,)).fetchone()
-        return row is not None and row["size"] == size and row["mtime_ns"] == mtime_ns
+    def unknown(self, found: Sequence[FoundFile]) -> list[FoundFile]:
+        """Note that these files were seen by this run; give those that no earlier run saw as they are now."""
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", ((one.path, one.size, one.mtime_ns) for one in found)
+        )
+        known = self._connection.execute(
+            "SELECT seen.path FROM seen JOIN files USING (path, size, mtime_ns) WHERE seen.path >= ? AND seen.path <= ?",
+            (min(one.path for one in found), max(one.path for one in found)),
+        )
+        settled = {row[0] for row in known}
+        return [one for one in found if one.path not in settled]
 
     def record(self, rows: Iterable[FileRow]) -> None:
         """Write rows; a row of the same path is replaced (the file there is another one now)."""
@@ -219,15 +256,34 @@ class Ledger:
             ),
         )
 
-    def settle(
-        self,
-        settled: Iterable[tuple[int, Outcome, str | None, str | None, str | None]],
-    ) -> None:
-        """Write outcomes: (file id, outcome, code, destination, sha256 or None to keep)."""
+    def settle(self, settled: Iterable[Settled]) -> None:
+        """Write outcomes."""
         self._connection.executemany(
             "UPDATE files SET outcome = ?, code = ?, destination = ?, sha256 = COALESCE(?, sha256) WHERE id = ?",
             ((outcome, code, destination, digest, file) for file, outcome, code, destination, digest in settled),
         )
+
+    def stage_outcomes(self, delivery: int, settled: Iterable[Settled]) -> None:
+        """Note outcomes that hold as soon as the delivery is published."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO staged (file, delivery, outcome, code, destination, sha256)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            ((file, delivery, outcome, code, place, digest) for file, outcome, code, place, digest in settled),
+        )
+
+    def apply_outcomes(self, delivery: int) -> None:
+        """Make the staged outcomes of a delivery true."""
+        self._connection.execute(
+            "UPDATE files SET outcome = staged.outcome, code = staged.code, destination = staged.destination,"
+            " sha256 = COALESCE(staged.sha256, files.sha256) FROM staged"
+            " WHERE staged.file = files.id AND staged.delivery = ?",
+            (delivery,),
+        )
+        self.drop_outcomes(delivery)
+
+    def drop_outcomes(self, delivery: int) -> None:
+        """Forget the staged outcomes of a delivery."""
+        self._connection.execute("DELETE FROM staged WHERE delivery = ?", (delivery,))
 
     def assign(self, file_ids: Iterable[int], delivery: int) -> None:
         """Put files into a delivery."""
@@ -244,10 +300,36 @@ class Ledger:
             values["outcome"] = Outcome(values["outcome"])
             yield FileRow(**values)
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Count files by (outcome, code)."""
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Count all files by (outcome, code)."""
         cursor = self._connection.execute("SELECT outcome, COALESCE(code, ''), COUNT(*) FROM files GROUP BY 1, 2")
-        return {(row[0], row[1]): row[2] for row in cursor}
+        return Counter({(row[0], row[1]): row[2] for row in cursor})
+
+    def counts_of_seen(self) -> Counter[tuple[str, str]]:
+        """Count the files that this run saw by (outcome, code)."""
+        cursor = self._connection.execute(
+            "SELECT outcome, COALESCE(code, ''), COUNT(*) FROM seen JOIN files USING (path) GROUP BY 1, 2"
+        )
+        return Counter({(row[0], row[1]): row[2] for row in cursor})
+
+    def inconsistencies(self) -> list[str]:
+        """Say in plain words what does not add up: files without a row, rows that nobody will come back to."""
+        checks = {
+            "{} files of the inbox have no row": "SELECT COUNT(*) FROM seen LEFT JOIN files USING (path)"
+            " WHERE files.path IS NULL",
+            "{} files wait in no delivery": "SELECT COUNT(*) FROM files WHERE outcome = 'waiting' AND delivery IS NULL",
+            "{} files wait in a delivery that is done": "SELECT COUNT(*) FROM files JOIN deliveries"
+            " ON deliveries.id = files.delivery WHERE outcome = 'waiting' AND state != 'waiting'",
+            "{} files have a place but no delivery": "SELECT COUNT(*) FROM files WHERE destination IS NOT NULL"
+            " AND delivery IS NULL",
+        }
+        counts = {text: self._connection.execute(query).fetchone()[0] for text, query in checks.items()}
+        return [text.format(count) for text, count in counts.items() if count]
+
+    def count_files(self, delivery: int) -> int:
+        """Count the files of a delivery."""
+        row = self._connection.execute("SELECT COUNT(*) FROM files WHERE delivery = ?", (delivery,)).fetchone()
+        return int(row[0])
 
     # subjects
 
@@ -280,11 +362,22 @@ class Ledger:
         )
         return [_delivery(row) for row in cursor]
 
-    def add_delivery(self, *, key: str, kind: str, subject: str | None, session: str | None, project: str) -> int:
-        """Make a delivery that waits; give its id."""
+    def add_delivery(
+        self,
+        *,
+        key: str,
+        kind: str,
+        project: str,
+        subject: str | None = None,
+        session: str | None = None,
+        patient_id: str | None = None,
+        study_date: str | None = None,
+    ) -> int:
+        """Make a delivery that waits; give its id. `study_date` is the true one, `YYYY-MM-DD`."""
         cursor = self._connection.execute(
-            "INSERT INTO deliveries (key, kind, subject, session, project, state) VALUES (?, ?, ?, ?, ?, ?)",
-            (key, kind, subject, session, project, DeliveryState.WAITING),
+            "INSERT INTO deliveries (key, kind, subject, session, project, state, patient_id, study_date)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, kind, subject, session, project, DeliveryState.WAITING, patient_id, study_date),
         )
         return int(cursor.lastrowid or 0)
 
@@ -294,39 +387,43 @@ class Ledger:
         return {row[0] for row in cursor}
 
     def set_state(
-        self,
-        delivery: int,
-        state: DeliveryState,
-        *,
-        code: str | None = None,
-        folder: str | None = None,
-        revision: int | None = None,
+        self, delivery: int, state: DeliveryState, *, code: str | None = None, target: str | None = None
     ) -> None:
-        """Move a delivery to a state; folder and revision stay when not given."""
+        """Move a delivery to a state."""
         self._connection.execute(
-            "UPDATE deliveries SET state = ?, code = ?, folder = COALESCE(?, folder),"
-            " revision = COALESCE(?, revision) WHERE id = ?",
-            (state, code, folder, revision, delivery),
+            "UPDATE deliveries SET state = ?, code = ?, target = ? WHERE id = ?", (state, code, target, delivery)
         )
 
-    def identifiers(self, delivery: int) -> bytes | None:
-        """Give what was stored of a delivery's identifiers."""
-        row = self._connection.execute("SELECT identifiers FROM deliveries WHERE id = ?", (delivery,)).fetchone()
-        return None if row is None else row[0]
+    def sessions_on(self, patient_id: str, study_date: str) -> list[int]:
+        """Give the sessions of a patient on a true day, `YYYY-MM-DD`."""
+        cursor = self._connection.execute(
+            "SELECT id FROM deliveries WHERE patient_id = ? AND study_date = ? ORDER BY id", (patient_id, study_date)
+        )
+        return [row[0] for row in cursor]
 
-    def set_identifiers(self, delivery: int, content: bytes) -> None:
-        """Store a delivery's identifiers, so that they are known when a run is resumed."""
-        self._connection.execute("UPDATE deliveries SET identifiers = ? WHERE id = ?", (content, delivery))
+    def add_identifiers(self, key: str, content: bytes) -> None:
+        """Add to what is known of the identifiers of a delivery, so that a resumed run knows them."""
+        self._connection.execute("INSERT INTO identifiers VALUES (?, ?)", (key, content))
 
-    def add_folder(self, delivery: int, revision: int, path: str) -> None:
-        """Note a published folder."""
+    def identifiers(self, key: str) -> list[bytes]:
+        """Give what was added of a delivery's identifiers."""
+        return [row[0] for row in self._connection.execute("SELECT content FROM identifiers WHERE key = ?", (key,))]
+
+    def add_folder(self, delivery: int, path: str) -> None:
+        """Note a published folder: it is the delivery's next revision."""
         self._connection.execute(
-            "INSERT OR IGNORE INTO folders (delivery, revision, path) VALUES (?, ?, ?)", (delivery, revision, path)
+            "UPDATE deliveries SET folder = ?, revision = revision + 1 WHERE id = ?", (path, delivery)
+        )
+        self._connection.execute(
+            "INSERT INTO folders (delivery, revision, path) SELECT id, revision, folder FROM deliveries WHERE id = ?",
+            (delivery,),
         )
 
     def uncrawled(self) -> list[tuple[int, str]]:
         """Give (delivery, path) of the published folders that LinkAhead does not know, oldest revision first."""
-        cursor = self._connection.execute("SELECT delivery, path FROM folders WHERE crawled = 0 ORDER BY revision, path")
+        cursor = self._connection.execute(
+            "SELECT delivery, path FROM folders WHERE crawled = 0 ORDER BY revision, path"
+        )
         return [(row[0], row[1]) for row in cursor]
 
     def set_crawled(self, path: str) -> None:
@@ -354,7 +451,9 @@ class Ledger:
         return [(row[0], row[1], row[2], json.loads(row[3])) for row in cursor]
 
 
-_SELECT_DELIVERY = "SELECT id, key, kind, subject, session, project, state, revision, folder, code FROM deliveries"
+_SELECT_DELIVERY = (
+    "SELECT id, key, kind, subject, session, project, state, revision, folder, target, code FROM deliveries"
+)
 
 
 def _delivery(row: sqlite3.Row) -> Delivery:

@@ -29,7 +29,9 @@ class Folders(Section):
     inbox: Path = Field(Path("inbox"), description="Where scanners, monitors and laboratories leave their files.")
     archive: Path = Field(Path("archive"), description="The published tree, in the Standardized Filesystem layout.")
     staging: Path = Field(Path("staging"), description="Work in progress; on the same filesystem as the archive.")
-    quarantine: Path = Field(Path("quarantine"), description="What failed the audit, until someone decides. Identified.")
+    quarantine: Path = Field(
+        Path("quarantine"), description="What failed the audit, until someone decides. Identified."
+    )
     state: Path = Field(Path("state"), description="Ledger, embedded database and key file. Identified; mode 0700.")
     logs: Path = Field(Path("logs"), description="One log per run, free of personal data.")
     crawler_config: Path = Field(Path("crawler_config"), description="The rules a data steward edits.")

@@ -12,7 +12,7 @@ class BridgeError(Exception):
 
 
 class TransitionError(BridgeError):
-    """This event can't happen to a job in this state: another party wrote first, so read the job's events again."""
+    """The event can't happen to a job in that state: another party wrote first, so read the job's events again."""
 
 
 class State(enum.Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from heartbrain_ingest.convert.dcm2niix import ConvertedImage, Conversion
+from heartbrain_ingest.convert.dcm2niix import Conversion, ConvertedImage
 
 #: Sidecar fields on which every later analysis rests (BIDS specification, MRI metadata).
 CRITICAL_FIELDS = (

@@ -1,4 +1,4 @@
-"""Write what is published of a series: compressed images, finished sidecars, the stored DICOM. Same input, same bytes."""
+"""Write what is published of a series: images, sidecars, stored DICOM. The same input gives the same bytes."""
 
 from __future__ import annotations
 

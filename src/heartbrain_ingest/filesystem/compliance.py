@@ -1,4 +1,4 @@
-"""Does a tree follow the Guidelines for a Standardized Filesystem Layout (Spreckelsen et al. 2020)?"""
+"""Whether a tree follows the Guidelines for a Standardized Filesystem Layout (Spreckelsen et al. 2020)."""
 
 from __future__ import annotations
 
@@ -56,9 +56,11 @@ def _check_delivery(archive: Path, delivery: Path) -> list[Finding]:
         names = ", ".join(".".join(str(part) for part in problem["loc"]) for problem in error.errors())
         findings.append(_finding(archive, delivery, f"README.md: check {names}"))
         return findings
-    for entry in (*header.sources, *header.results):
-        if not (delivery / entry.file).exists():
-            findings.append(_finding(archive, delivery, f"README.md names {entry.file}, which is not there"))
+    findings += [
+        _finding(archive, delivery, f"README.md names {entry.file}, which is not there")
+        for entry in (*header.sources, *header.results)
+        if not (delivery / entry.file).exists()
+    ]
     if header.revisionOf and not (delivery.parent / header.revisionOf).is_dir():
         findings.append(_finding(archive, delivery, "README.md names a revision that is not there"))
     return findings

@@ -67,9 +67,7 @@ class FileFacts:
         return asdict(self.dicom) if self.dicom else {}
 
 
-def classify_files(
-    files: Iterable[FoundFile], *, limit: int
-) -> Iterable[tuple[FileFacts, Dataset | None]]:
+def classify_files(files: Iterable[FoundFile], *, limit: int) -> Iterable[tuple[FileFacts, Dataset | None]]:
     """Read the header of each file and say what the file is.
 
     Parameters

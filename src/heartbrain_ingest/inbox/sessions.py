@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 UNDATED = "undated"
-_FIRST_YEAR = 1970  # no magnetic resonance image is older; earlier dates are place-holders
+FIRST_YEAR = 1970  # no magnetic resonance image is older; earlier dates are place-holders
 
 
 def delivery_key(*parts: str) -> str:
@@ -16,7 +16,7 @@ def delivery_key(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
-def valid_date(text: str) -> date | None:
+def valid_date(text: str, first_year: int = FIRST_YEAR) -> date | None:
     """Read a DICOM date (PS3.5 section 6.2, `YYYYMMDD`, also the retired `YYYY.MM.DD`); None when it is none."""
     match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", text.strip())
     if not match:
@@ -25,7 +25,7 @@ def valid_date(text: str) -> date | None:
         value = date(*(int(part) for part in match.groups()))
     except ValueError:
         return None
-    return value if value.year >= _FIRST_YEAR else None
+    return value if value.year >= first_year else None
 
 
 class SessionLabeler:

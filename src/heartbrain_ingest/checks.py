@@ -1,0 +1,114 @@
+"""Check what is published: the Standardized Filesystem, the checksums of the stored DICOM, and BIDS."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from heartbrain_ingest import bids
+from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, check_tree
+
+
+@dataclass(kw_only=True)
+class CheckResult:
+    """What was checked and what is wrong."""
+
+    folders: int = 0
+    checksums: int = 0
+    datasets: int = 0
+    #: One line each: place and message.
+    problems: list[str] = field(default_factory=list)
+    #: What a validator remarks without calling it an error, by code.
+    remarks: dict[str, int] = field(default_factory=dict)
+
+    def as_data(self) -> dict[str, Any]:
+        """Give it as plain data."""
+        return {
+            "folders": self.folders,
+            "checksums": self.checksums,
+            "datasets": self.datasets,
+            "problems": self.problems,
+            "remarks": self.remarks,
+        }
+
+    def lines(self) -> list[str]:
+        """Say it in plain words."""
+        lines = [
+            f"{self.folders} published folders follow the Standardized Filesystem"
+            if not self.problems
+            else f"{self.folders} published folders looked at",
+            f"{self.checksums} checksums of stored DICOM compared",
+        ]
+        if self.datasets:
+            lines.append(f"{self.datasets} BIDS datasets composed and validated")
+        if self.remarks:
+            remarks = ", ".join(f"{code} ({count})" for code, count in sorted(self.remarks.items()))
+            lines.append(f"The BIDS validator remarks: {remarks}")
+        lines += [f"PROBLEM {problem}" for problem in self.problems] or ["No problems."]
+        return lines
+
+
+def check_archive(archive: Path, *, with_bids: bool = True) -> CheckResult:
+    """Check a whole archive.
+
+    Parameters
+    ----------
+    archive
+        The published tree.
+    with_bids
+        Whether to compose each project's BIDS dataset and run the BIDS validator over it.
+    """
+    result = CheckResult()
+    result.problems += [f"{finding.place}: {finding.message}" for finding in check_tree(archive)]
+    for folder in session_folders(archive):
+        result.folders += 1
+        _check_checksums(archive, folder, result)
+    if with_bids:
+        _check_bids(archive, result)
+    return result
+
+
+def session_folders(archive: Path, project: str = "*") -> list[Path]:
+    """Give the published session folders of a project, or of all, sorted."""
+    return sorted(path.parent for path in archive.glob(f"{EXPERIMENTAL_DATA}/{project}/*/session.json"))
+
+
+def _check_checksums(archive: Path, folder: Path, result: CheckResult) -> None:
+    listing = folder / "sourcedata" / "dicom" / "SHA256SUMS"
+    place = folder.relative_to(archive).as_posix()
+    if not listing.is_file():
+        result.problems.append(f"{place}: sourcedata/dicom/SHA256SUMS is missing")
+        return
+    for digest, name in _entries(listing):
+        result.checksums += 1
+        path = listing.parent / name
+        if not path.is_file():
+            result.problems.append(f"{place}: {name} is missing")
+            continue
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                result.problems.append(f"{place}: {name} has another checksum than when it was published")
+
+
+def _entries(listing: Path) -> Iterator[tuple[str, str]]:
+    for line in listing.read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"([0-9a-f]{64})  (.+)", line):
+            yield match[1], match[2]
+
+
+def _check_bids(archive: Path, result: CheckResult) -> None:
+    projects = sorted({folder.parent.name for folder in session_folders(archive)})
+    for project in projects:
+        with tempfile.TemporaryDirectory(prefix="heartbrain-bids-") as scratch:
+            view = bids.compose_view(session_folders(archive, project), Path(scratch) / project, name=project)
+            report = bids.validate(view)
+        result.datasets += 1
+        result.problems += [f"{project}: BIDS: {error}" for error in report.errors]
+        for warning in report.warnings:
+            code = getattr(warning, "code", str(warning))
+            result.remarks[code] = result.remarks.get(code, 0) + 1

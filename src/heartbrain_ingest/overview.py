@@ -1,0 +1,142 @@
+"""What a data steward wants to know: how things stand, and where a file or series went and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heartbrain_ingest.issues import ISSUES, Severity
+from heartbrain_ingest.ledger import Delivery, Ledger, Outcome
+from heartbrain_ingest.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How a site stands."""
+
+    #: Deliveries by state.
+    deliveries: dict[str, int]
+    #: Input files by outcome.
+    files: dict[str, int]
+    #: Files that need a decision, by code.
+    quarantine: dict[str, int]
+    #: Files left aside by rule, by code.
+    ignored: dict[str, int]
+
+    def as_data(self) -> dict[str, Any]:
+        """Give it as plain data."""
+        return {
+            "deliveries": self.deliveries,
+            "files": self.files,
+            "quarantine": self.quarantine,
+            "ignored": self.ignored,
+        }
+
+
+def site_status(settings: Settings) -> Status:
+    """Count what the ledger holds."""
+    ledger = Ledger(settings.ledger)
+    try:
+        counts = ledger.counts()
+        states = Counter(str(delivery.state) for delivery in ledger.deliveries())
+    finally:
+        ledger.close()
+    files: Counter[str] = Counter()
+    for (outcome, _code), count in counts.items():
+        files[outcome] += count
+    return Status(
+        deliveries=dict(sorted(states.items())),
+        files=dict(sorted(files.items())),
+        quarantine={code: count for (outcome, code), count in sorted(counts.items()) if outcome == Outcome.QUARANTINED},
+        ignored={code: count for (outcome, code), count in sorted(counts.items()) if outcome == Outcome.IGNORED},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Where something went and why."""
+
+    #: What was asked about, as the archive calls it; an input file is called by its number in the ledger.
+    subject: str
+    lines: tuple[str, ...]
+
+
+def explain(settings: Settings, what: str) -> list[Explanation]:
+    """Say where a file or a series went and which rule decided it.
+
+    Parameters
+    ----------
+    settings
+        The site.
+    what
+        Path of an input file, or a published file, folder, series archive or part of one of their names.
+    """
+    ledger = Ledger(settings.ledger)
+    try:
+        path = Path(what)
+        rows = list(ledger.files("path = ?", (str(path.resolve()),)))
+        if not rows and path.exists():
+            rows = list(ledger.files("path = ?", (str(path.absolute()),)))
+        if rows:
+            return [_explain_file(ledger, row.id) for row in rows]
+        return _explain_published(ledger, what.rstrip("/"))
+    finally:
+        ledger.close()
+
+
+def _explain_file(ledger: Ledger, identifier: int) -> Explanation:
+    row = next(ledger.files("id = ?", (identifier,)))
+    lines = [f"outcome: {row.outcome}"]
+    lines += _code_lines(row.code)
+    if row.destination:
+        lines.append(f"place: {row.destination}")
+    delivery = next((one for one in ledger.deliveries() if one.id == row.delivery), None)
+    if delivery:
+        lines.append(f"delivery: {_name(delivery)} ({delivery.state})")
+        for uid, number, code, report in ledger.series(delivery.id):
+            if uid == row.series:
+                lines += _series_lines(number, code, report)
+    return Explanation(subject=f"input file {row.id}", lines=tuple(lines))
+
+
+def _explain_published(ledger: Ledger, what: str) -> list[Explanation]:
+    found = []
+    name = what.rpartition("/")[2]
+    for delivery in ledger.deliveries():
+        whole = delivery.folder is not None and delivery.folder.endswith(what)
+        for uid, number, code, report in ledger.series(delivery.id):
+            texts = [report.get("archive") or "", *(image["path"] or "" for image in report.get("images", []))]
+            if whole or any(name in text for text in texts) or what in {str(number), report.get("description")}:
+                lines = [f"delivery: {_name(delivery)} ({delivery.state})", *_series_lines(number, code, report)]
+                title = f"series {number}" if uid else "audit"
+                found.append(Explanation(subject=title, lines=tuple(lines)))
+    return found
+
+
+def _name(delivery: Delivery) -> str:
+    return delivery.folder or f"sub-{delivery.subject} ses-{delivery.session}"
+
+
+def _code_lines(code: str | None) -> list[str]:
+    if not code:
+        return []
+    issue = ISSUES[code]
+    lines = [f"{code}: {issue.meaning}"]
+    return lines if issue.severity is Severity.INFO else [*lines, f"what to do: {issue.action}"]
+
+
+def _series_lines(number: int | None, code: str | None, report: dict[str, Any]) -> list[str]:
+    lines = [f"series {number}: {report.get('description') or 'without description'}"]
+    lines += _code_lines(code)
+    lines += [f"found in {place}" for place in report.get("places", [])]
+    if report.get("fidelity"):
+        differing = ", ".join(report.get("differences", []))
+        lines.append(f"fidelity check: {report['fidelity']}" + (f" ({differing})" if differing else ""))
+    for image in report.get("images", []):
+        lines.append(f"rule {image['rule']} -> {image['path']} ({image['record_type']})")
+        lines += _code_lines(image["code"])
+        lines += [f"  {finding}" for finding in image.get("findings", [])]
+        lines += [f"  not {tried['rule']}: {tried['failed']}" for tried in image.get("tried", [])]
+    return lines

@@ -1,0 +1,622 @@
+"""Build one session in the staging area: de-identify, convert, name, physiology, audit. Touches nothing published."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from heartbrain_ingest import physio, workers
+from heartbrain_ingest.bids import Candidate, NamedImage, NamingRules, name_session
+from heartbrain_ingest.convert import finish_sidecar, tool_version
+from heartbrain_ingest.deidentify import Identifiers, Subject
+from heartbrain_ingest.filesystem import ReadmeHeader, checksum_list, safe_label, write_readme
+from heartbrain_ingest.filesystem.readme import FileEntry
+from heartbrain_ingest.ledger import FileRow, Outcome
+
+#: Instances that one worker takes at a time: enough to hide the cost of handing over, few enough to share a series.
+CHUNK = 48
+
+MAX_AGE = 90.0  # PS3.15 Annex E, Retain Patient Characteristics: ages over 89 are one group
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionPlan:
+    """What is to be built, decided before anything is read again."""
+
+    project: str
+    subject: Subject
+    #: Session label without `ses-`.
+    session: str
+    #: Shifted date; None for an undated session.
+    day: date | None
+    #: Age in whole years at the scan, None when unknown.
+    age: float | None
+    revision: int
+    #: Name of the folder that this one replaces.
+    revision_of: str | None
+    #: Name of the folder that will be published.
+    folder_name: str
+    rows: Sequence[FileRow]
+    recordings: Sequence[FileRow]
+    identifiers: Identifiers
+    #: Codes to note for the whole session, such as SUBJECT_CONFLICT.
+    codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOutcome:
+    """Where one input file went."""
+
+    file_id: int
+    outcome: Outcome
+    code: str | None = None
+    destination: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesReport:
+    """What happened to one series, for `heartbrain explain`."""
+
+    uid: str
+    number: int
+    code: str | None
+    report: dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class BuiltSession:
+    """A staged session folder and where every input file went."""
+
+    #: The folder to publish; None when nothing of the session can be published.
+    folder: Path | None
+    outcomes: list[FileOutcome] = field(default_factory=list)
+    series: list[SeriesReport] = field(default_factory=list)
+    #: Why nothing is published.
+    code: str | None = None
+    #: Codes of what is published all the same.
+    warnings: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildTools:
+    """What building needs of the settings."""
+
+    pool: Executor
+    naming: NamingRules
+    physio: physio.PhysioRules
+    rules_digest: str
+    #: Names of the PS3.15 profile and options in force.
+    profile: Sequence[str]
+    responsible: str
+    fidelity: bool
+    compression_level: int
+    timeout_s: float
+    archive: Path
+    inbox: Path
+
+
+@dataclass(kw_only=True)
+class _Series:
+    """One series on its way through the stages."""
+
+    uid: str
+    number: int
+    description: str
+    rows: list[FileRow]
+    folders: workers.SeriesFolders
+    result: workers.SeriesResult = field(default_factory=workers.SeriesResult)
+    archive_name: str = ""
+    cleaned: list[workers.InstanceResult] = field(default_factory=list)
+    named: list[NamedImage] = field(default_factory=list)
+
+    @property
+    def kept(self) -> list[workers.InstanceResult]:
+        return [instance for instance in self.cleaned if instance.code is None]
+
+
+class SessionBuilder:
+    """Builds sessions below one staging folder.
+
+    Parameters
+    ----------
+    plan
+        The session.
+    tools
+        Rules, worker processes and options.
+    scratch
+        An empty folder in the identified zone; removed by the caller.
+    stage
+        An empty folder on the filesystem of the archive.
+    advance
+        Called with the number of files that are done, for a progress bar.
+    """
+
+    def __init__(
+        self, plan: SessionPlan, tools: BuildTools, *, scratch: Path, stage: Path, advance: Callable[[int], None]
+    ) -> None:
+        self._plan = plan
+        self._tools = tools
+        self._scratch = scratch
+        self._folder = stage / plan.folder_name
+        self._advance = advance
+        self._identifiers = scratch / "identifiers"
+        self._built = BuiltSession(folder=None)
+        self._built.warnings.update(plan.codes)
+
+    def build(self) -> BuiltSession:
+        """Do every stage from de-identification to audit."""
+        self._identifiers.write_bytes(pickle.dumps(self._plan.identifiers))
+        series = self._group()
+        self._clean(series)
+        self._convert(series)
+        for one in series:
+            self._settle_refused(one)
+        good = [one for one in series if one.result.code is None and one.result.images]
+        if not good:
+            codes = Counter(one.result.code for one in series if one.result.code)
+            self._built.code = codes.most_common(1)[0][0] if codes else "NOT_CONVERTIBLE"
+            self._report(series)
+            return self._built
+        self._folder.mkdir(parents=True)
+        self._name(good)
+        self._write_images(good)
+        self._write_archives(good)
+        self._write_recordings(good)
+        self._write_facts(good)
+        self._write_readme(good)
+        leaks, exempted = self._audit()
+        self._write_certificate(series, exempted)
+        self._report(series)
+        if leaks:
+            self._refuse(leaks)
+        else:
+            self._built.folder = self._folder
+        return self._built
+
+    # grouping
+
+    def _group(self) -> list[_Series]:
+        rows = self._deduplicate()
+        by_uid: dict[str, list[FileRow]] = {}
+        for row in rows:
+            by_uid.setdefault(row.series or "", []).append(row)
+        series = []
+        ordered = sorted(by_uid.items(), key=lambda item: (item[1][0].facts["series_number"], item[0]))
+        for index, (uid, members) in enumerate(ordered):
+            members.sort(key=lambda row: (row.facts["instance_number"], row.instance or ""))
+            base = self._scratch / f"{index:04d}"
+            compare = self._tools.fidelity and all(Path(row.path).exists() for row in members)
+            folders = workers.SeriesFolders(
+                cleaned=base / "dicom", originals=base / "originals" if compare else None, output=base / "output"
+            )
+            folders.cleaned.mkdir(parents=True)
+            if folders.originals:
+                folders.originals.mkdir()
+            series.append(
+                _Series(
+                    uid=uid, number=members[0].facts["series_number"], description="", rows=members, folders=folders
+                )
+            )
+        return series
+
+    def _deduplicate(self) -> list[FileRow]:
+        """Keep one file of each instance; identical copies are ignored, contradicting ones refused."""
+        by_instance: dict[str, list[FileRow]] = {}
+        for row in self._plan.rows:
+            by_instance.setdefault(row.instance or row.path, []).append(row)
+        kept = []
+        for rows in by_instance.values():
+            if len(rows) == 1:
+                kept.append(rows[0])
+                continue
+            published = [row for row in rows if row.outcome is Outcome.CONVERTED]
+            digests = {row.id: row.sha256 or _digest(row.path) for row in rows}
+            if published:
+                first = published[0]
+            elif len(set(digests.values())) == 1:
+                first = rows[0]
+            else:
+                self._settle(rows, Outcome.QUARANTINED, code="CONFLICTING_INSTANCE", digests=digests)
+                continue
+            kept.append(first)
+            for row in rows:
+                if row is not first:
+                    same = digests[row.id] == digests[first.id]
+                    outcome = Outcome.IGNORED if same else Outcome.QUARANTINED
+                    code = "DUPLICATE_INSTANCE" if same else "CONFLICTING_INSTANCE"
+                    self._settle([row], outcome, code=code, digests=digests)
+        return kept
+
+    # de-identification and conversion
+
+    def _clean(self, series: list[_Series]) -> None:
+        futures = []
+        for one in series:
+            width = max(5, len(str(len(one.rows))))
+            sources = [self._source(row, f"{index:0{width}d}.dcm") for index, row in enumerate(one.rows, start=1)]
+            for chunk in _chunks(sources, CHUNK):
+                future = self._tools.pool.submit(
+                    workers.clean_instances, chunk, self._plan.subject, str(self._identifiers), one.folders
+                )
+                futures.append((one, future))
+        for one, future in futures:
+            results = future.result()
+            one.cleaned += results
+            self._advance(len(results))
+
+    def _source(self, row: FileRow, name: str) -> workers.Source:
+        if row.destination and "!" in row.destination and not Path(row.path).exists():
+            archive, _, member = row.destination.rpartition("!")
+            return workers.Source(file_id=row.id, path=str(self._tools.archive / archive), member=member, name=name)
+        return workers.Source(file_id=row.id, path=row.path, member=None, name=name)
+
+    def _convert(self, series: list[_Series]) -> None:
+        ready = [one for one in series if one.kept]
+        # The longest first, so that the last worker does not start a long one alone.
+        ready.sort(key=lambda one: len(one.kept), reverse=True)
+        futures = [
+            (one, self._tools.pool.submit(workers.convert_series, one.folders, self._tools.timeout_s)) for one in ready
+        ]
+        for one, future in futures:
+            one.result = future.result()
+            one.description = str(
+                one.result.header.get("SeriesDescription") or one.result.header.get("ProtocolName") or ""
+            )
+
+    def _settle_refused(self, one: _Series) -> None:
+        for instance in one.cleaned:
+            if instance.code:
+                self._built.outcomes.append(
+                    FileOutcome(
+                        file_id=instance.file_id,
+                        outcome=Outcome.QUARANTINED,
+                        code=instance.code,
+                        sha256=instance.sha256,
+                    )
+                )
+        if one.result.code:
+            self._built.warnings[one.result.code] += 1
+            self._built.outcomes += [
+                FileOutcome(
+                    file_id=instance.file_id,
+                    outcome=Outcome.QUARANTINED,
+                    code=one.result.code,
+                    sha256=instance.sha256,
+                )
+                for instance in one.kept
+            ]
+
+    # names and files
+
+    def _name(self, series: list[_Series]) -> None:
+        owners: dict[str, _Series] = {}
+        candidates = []
+        for one in series:
+            for image in one.result.images:
+                key = f"{one.number}/{one.folders.cleaned.parent.name}/{image.stem}"
+                owners[key] = one
+                candidates.append(
+                    Candidate(
+                        key=key,
+                        series_uid=str(one.result.header.get("SeriesInstanceUID", "")),
+                        series_number=one.number,
+                        acquisition_time=str(image.sidecar.get("AcquisitionTime", "")),
+                        header=one.result.header,
+                        sidecar=image.sidecar,
+                        shape=image.shape,
+                        voxel_size=image.voxel_size,
+                        b_values=image.b_values,
+                    )
+                )
+        named = name_session(
+            candidates, self._tools.naming, subject=self._plan.subject.label, session=self._plan.session
+        )
+        for made in named:
+            owners[made.candidate.key].named.append(made)
+            if made.naming.code:
+                self._built.warnings[made.naming.code] += 1
+        used: set[str] = set()
+        for one in series:
+            name = f"{one.number:04d}_{safe_label(one.description) or 'series'}"
+            serial = 1
+            while name in used:
+                serial += 1
+                name = f"{one.number:04d}_{safe_label(one.description) or 'series'}_{serial}"
+            used.add(name)
+            one.archive_name = f"{name}.zip"
+
+    def _write_images(self, series: list[_Series]) -> None:
+        futures = []
+        for one in series:
+            made = {image.stem: image for image in one.result.images}
+            for named in one.named:
+                if named.path is None:
+                    continue
+                image = made[named.candidate.key.rpartition("/")[2]]
+                stem = self._folder / named.path
+                stem.parent.mkdir(parents=True, exist_ok=True)
+                texts = {_with_suffix(stem, ".json"): finish_sidecar(image.sidecar, _added(named, one))}
+                for table, extension in ((image.bval, ".bval"), (image.bvec, ".bvec")):
+                    if table is not None:
+                        texts[_with_suffix(stem, extension)] = table.read_text()
+                texts |= {self._folder / path: text for path, text in named.tables.items()}
+                futures.append(
+                    self._tools.pool.submit(
+                        workers.finish_image,
+                        image.nifti,
+                        _with_suffix(stem, ".nii.gz"),
+                        texts,
+                        self._tools.compression_level,
+                    )
+                )
+        for future in futures:
+            future.result()
+
+    def _write_archives(self, series: list[_Series]) -> None:
+        target = self._folder / "sourcedata" / "dicom"
+        target.mkdir(parents=True)
+        futures = [
+            self._tools.pool.submit(workers.finish_archive, one.folders.cleaned, target / one.archive_name)
+            for one in series
+        ]
+        for future in futures:
+            future.result()
+        (target / "SHA256SUMS").write_text(checksum_list(target), encoding="utf-8")
+        for one in series:
+            place = f"{self._folder.name}/sourcedata/dicom/{one.archive_name}"
+            one_project = f"ExperimentalData/{self._plan.project}"
+            self._built.outcomes += [
+                FileOutcome(
+                    file_id=instance.file_id,
+                    outcome=Outcome.CONVERTED,
+                    destination=f"{one_project}/{place}!{instance.name}",
+                    sha256=instance.sha256,
+                )
+                for instance in one.kept
+            ]
+
+    # physiology
+
+    def _write_recordings(self, series: list[_Series]) -> None:
+        recordings: list[tuple[FileRow, physio.Recording]] = []
+        for row in self._plan.recordings:
+            try:
+                recordings.append((row, physio.read_recording(Path(row.path), self._tools.physio)))
+            except physio.RecordingError as error:
+                self._settle([row], Outcome.QUARANTINED, code=error.code)
+        if not recordings:
+            return
+        spans = [span for one in series for named in one.named if (span := self._span(named))]
+        found = physio.match_recordings([recording for _, recording in recordings], spans, self._tools.physio)
+        for match in found.matches:
+            stem = physio.physio_stem(match.image.path)
+            if stem is not None:
+                physio.write_bids(match.recording, match.image, stem, self._tools.physio)
+        name = f"sub-{self._plan.subject.label}_ses-{self._plan.session}"
+        numbers: Counter[str] = Counter()
+        for row, recording in recordings:
+            numbers[recording.kind] += 1
+            stem = self._folder / "sourcedata" / "physio" / f"{name}_run-{numbers[recording.kind]}"
+            written = physio.write_whole(recording, stem, self._tools.physio)
+            place = f"ExperimentalData/{self._plan.project}/{written[0].relative_to(self._folder.parent).as_posix()}"
+            self._settle([row], Outcome.STORED, destination=place)
+            self._built.warnings.update(recording.issues)
+
+    def _span(self, named: NamedImage) -> physio.ImageSpan | None:
+        start = _seconds(named.candidate.acquisition_time)
+        repetition = named.candidate.sidecar.get("RepetitionTime")
+        volumes = named.candidate.shape[3] if len(named.candidate.shape) > 3 else 1  # noqa: PLR2004 - i, j, k, t
+        if named.path is None or start is None or not isinstance(repetition, int | float):
+            return None
+        return physio.ImageSpan(
+            path=_with_suffix(self._folder / named.path, ".nii.gz"), start_s=start, duration_s=volumes * repetition
+        )
+
+    # what describes the session
+
+    def _write_facts(self, series: list[_Series]) -> None:
+        header = series[0].result.header
+        sidecar = series[0].result.images[0].sidecar
+        facts = {
+            "Project": self._plan.project,
+            "Subject": f"sub-{self._plan.subject.label}",
+            "Session": f"ses-{self._plan.session}",
+            "Date": self._plan.day.isoformat() if self._plan.day else None,
+            "Age": _age(self._plan.age, header.get("PatientAge")),
+            "Sex": header.get("PatientSex") or None,
+            "Responsible": self._tools.responsible,
+            "Revision": self._plan.revision,
+            "Device": header.get("DeviceSerialNumber") or None,
+            "Manufacturer": sidecar.get("Manufacturer") or header.get("Manufacturer") or None,
+            "ManufacturersModelName": sidecar.get("ManufacturersModelName") or None,
+            "MagneticFieldStrength": sidecar.get("MagneticFieldStrength"),
+        }
+        self._write_json("session.json", facts)
+
+    def _write_certificate(self, series: list[_Series], exempted: Mapping[str, int]) -> None:
+        checked = Counter(one.result.fidelity for one in series)
+        certificate = {
+            "Deidentification": {
+                "RulesDigest": self._tools.rules_digest,
+                "Profile": list(self._tools.profile),
+                "Instances": sum(len(one.kept) for one in series),
+            },
+            "Fidelity": {name: checked[name] for name in sorted(checked)},
+            "LeakAudit": {
+                "Identifiers": len(self._plan.identifiers.values),
+                "Hits": 0,
+                "Exempted": dict(sorted(exempted.items())),
+            },
+            "Refused": dict(sorted(Counter(one.result.code for one in series if one.result.code).items())),
+            "Tools": {"dcm2niix": tool_version()},
+        }
+        self._write_json("certificate.json", certificate)
+
+    def _write_readme(self, series: list[_Series]) -> None:
+        results = [
+            FileEntry(
+                file=f"{named.path.as_posix()}.nii.gz",
+                description=f"{named.naming.record_type}, rule {named.naming.rule}",
+            )
+            for one in series
+            for named in one.named
+            if named.path is not None
+        ]
+        sources = [
+            FileEntry(
+                file=f"sourcedata/dicom/{one.archive_name}",
+                description=f"De-identified DICOM, {len(one.kept)} instances",
+            )
+            for one in series
+        ]
+        subject, session = f"sub-{self._plan.subject.label}", f"ses-{self._plan.session}"
+        header = ReadmeHeader(
+            responsible=(self._tools.responsible,),
+            description=f"MRI session {session} of {subject}",
+            sources=tuple(sources),
+            results=tuple(sorted(results, key=lambda entry: entry.file)),
+            tags=("MRI", "BIDS", "de-identified"),
+            revisionOf=self._plan.revision_of,
+        )
+        body = (
+            f"# {subject} {session}\n\n"
+            "De-identified images with their acquisition parameters (BIDS), and the de-identified DICOM they come\n"
+            "from. Dates are shifted by a number of days of the subject's own. `certificate.json` says what was done and\n"
+            "how it was checked."
+        )
+        write_readme(self._folder, header, body)
+
+    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True)
+        (self._folder / name).write_text(text + "\n", encoding="utf-8")
+
+    # audit
+
+    def _audit(self) -> tuple[list[tuple[str, str]], dict[str, int]]:
+        leaks, exempted = self._tools.pool.submit(workers.audit, str(self._identifiers), self._folder).result()
+        for path in self._folder.rglob("*.json"):
+            try:
+                json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                leaks.append((path.relative_to(self._folder).as_posix(), "INVALID_SIDECAR"))
+        return leaks, exempted
+
+    def _refuse(self, leaks: Sequence[tuple[str, str]]) -> None:
+        self._built.code = "INVALID_SIDECAR" if all(kind == "INVALID_SIDECAR" for _, kind in leaks) else "LEAK"
+        self._built.folder = None
+        self._built.outcomes = [
+            outcome
+            if outcome.outcome in {Outcome.QUARANTINED, Outcome.IGNORED}
+            else FileOutcome(
+                file_id=outcome.file_id, outcome=Outcome.QUARANTINED, code=self._built.code, sha256=outcome.sha256
+            )
+            for outcome in self._built.outcomes
+        ]
+        self._built.series.append(
+            SeriesReport(
+                uid="",
+                number=0,
+                code=self._built.code,
+                report={"places": sorted({f"{kind}: {place}" for place, kind in leaks})},
+            )
+        )
+
+    def _report(self, series: list[_Series]) -> None:
+        for one in series:
+            images = [
+                {
+                    "path": f"{named.path.as_posix()}.nii.gz" if named.path else None,
+                    "rule": named.naming.rule,
+                    "record_type": named.naming.record_type,
+                    "code": named.naming.code,
+                    "findings": list(named.findings),
+                }
+                for named in one.named
+            ]
+            report = {
+                "description": one.description,
+                "instances": len(one.rows),
+                "fidelity": one.result.fidelity,
+                "differences": list(one.result.differences),
+                "archive": one.archive_name or None,
+                "images": images,
+            }
+            self._built.series.append(SeriesReport(uid=one.uid, number=one.number, code=one.result.code, report=report))
+
+    def _settle(
+        self,
+        rows: Sequence[FileRow],
+        outcome: Outcome,
+        *,
+        code: str | None = None,
+        destination: str | None = None,
+        digests: Mapping[int, str] | None = None,
+    ) -> None:
+        self._built.outcomes += [
+            FileOutcome(
+                file_id=row.id,
+                outcome=outcome,
+                code=code,
+                destination=destination,
+                sha256=digests.get(row.id) if digests else None,
+            )
+            for row in rows
+        ]
+        self._advance(len(rows))
+
+
+def _added(named: NamedImage, one: _Series) -> dict[str, Any]:
+    """Give the sidecar fields that are ours."""
+    shape = named.candidate.shape
+    added: dict[str, Any] = dict(named.metadata)
+    added |= {
+        "RecordType": named.naming.record_type,
+        "NamingRule": named.naming.rule,
+        "SourceSeries": one.archive_name,
+        "ImageShape": list(shape),
+        "VoxelSize": list(named.candidate.voxel_size),
+        "NumberOfVolumes": shape[3] if len(shape) > 3 else 1,  # noqa: PLR2004 - i, j, k, t
+        "BValues": list(named.candidate.b_values) or None,
+    }
+    return added
+
+
+def _age(known: float | None, text: object) -> float | None:
+    if known is None and isinstance(text, str) and text[:3].isdigit():
+        unit = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}.get(text[3:4].upper())
+        known = math.floor(int(text[:3]) * unit) if unit else None
+    return None if known is None else float(min(known, MAX_AGE))
+
+
+def _seconds(time: str) -> float | None:
+    """Read `HH:MM:SS.ffffff` or `HHMMSS.ffffff` as seconds since midnight."""
+    digits = time.replace(":", "")
+    try:
+        return int(digits[0:2]) * 3600 + int(digits[2:4]) * 60 + float(digits[4:])
+    except ValueError:
+        return None
+
+
+def _with_suffix(stem: Path, suffix: str) -> Path:
+    return stem.with_name(stem.name + suffix)
+
+
+def _digest(path: str) -> str:
+    import hashlib  # noqa: PLC0415 - duplicates are rare
+
+    with open(path, "rb") as file:  # noqa: PTH123 - a plain read
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _chunks(items: Sequence[workers.Source], size: int) -> Iterator[Sequence[workers.Source]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

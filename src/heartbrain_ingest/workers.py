@@ -1,0 +1,345 @@
+"""What runs in the worker processes: pure functions of their arguments and of the rules loaded once per process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import pickle
+import threading
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from heartbrain_ingest.convert import Conversion, Dcm2niix, compress, differences, store_series
+from heartbrain_ingest.deidentify import (
+    Deidentifier,
+    DicomFileError,
+    IdentifierCollector,
+    Identifiers,
+    LeakAudit,
+    Pseudonyms,
+    Subject,
+    load_rules,
+)
+from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, read_content
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSetup:
+    """What every worker process needs to know."""
+
+    rules: Path
+    key_file: Path
+    responsible: str
+    unpacked_limit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """One instance to de-identify: a file of the inbox, or a member of a zip that was published earlier."""
+
+    file_id: int
+    path: str
+    member: str | None
+    #: Name of the de-identified file.
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceResult:
+    """What became of one instance."""
+
+    file_id: int
+    name: str
+    sha256: str | None
+    #: An issue code when it goes no further.
+    code: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesFolders:
+    """Where one series is worked on."""
+
+    cleaned: Path
+    #: Links to the original files, under the names of the cleaned ones; None when nothing is compared.
+    originals: Path | None
+    output: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFacts:
+    """One image that was made, before it has a name."""
+
+    nifti: Path
+    stem: str
+    sidecar: dict[str, Any]
+    bval: Path | None
+    bvec: Path | None
+    b_values: tuple[float, ...]
+    shape: tuple[int, ...]
+    voxel_size: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesResult:
+    """What became of one series."""
+
+    images: tuple[ImageFacts, ...] = ()
+    header: dict[str, Any] = field(default_factory=dict)
+    code: str | None = None
+    #: "equal", "different", "off" or "not comparable".
+    fidelity: str = "off"
+    differences: tuple[str, ...] = ()
+
+
+class _Tools:
+    """The rules and keys of this process."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self.setup = setup
+        self.rules = load_rules(setup.rules)
+        self.deidentifier = Deidentifier(self.rules, Pseudonyms.load(setup.key_file))
+        self.exemptions = self.rules.exemptions.with_words("responsible", [setup.responsible])
+
+
+_tools: _Tools | None = None
+
+
+def start(setup: WorkerSetup) -> None:
+    """Prepare this worker process; it ends by itself when the process that started it is gone."""
+    global _tools  # noqa: PLW0603 - one per process, set once
+    _tools = _Tools(setup)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def leave() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=leave, daemon=True).start()
+
+
+def make_pool(setup: WorkerSetup, processes: int) -> Executor:
+    """Start worker processes; with one process the work is done in this one, one piece after the other."""
+    if processes == 1:
+        start(setup)
+        return SerialExecutor()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["heartbrain_ingest.workers", "nibabel"])
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=start, initargs=(setup,))
+
+
+class SerialExecutor(Executor):
+    """Does each piece of work at once, in this process."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Do it and give the finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
+            future.set_exception(error)
+        return future
+
+
+def _ready() -> _Tools:
+    if _tools is None:
+        message = "start() was not called in this process"
+        raise RuntimeError(message)
+    return _tools
+
+
+def scan_files(files: Sequence[FoundFile]) -> tuple[list[FileFacts], dict[str, Identifiers]]:
+    """Say what each file is; collect the identifiers that stand in the headers, by delivery key."""
+    tools = _ready()
+    collectors: dict[str, IdentifierCollector] = {}
+    results = []
+    for facts, header in classify_files(files, limit=tools.setup.unpacked_limit):
+        results.append(facts)
+        if header is not None and facts.dicom is not None:
+            key = session_key(facts)
+            collectors.setdefault(key, IdentifierCollector()).add(header)
+    return results, {key: collector.identifiers for key, collector in collectors.items()}
+
+
+def session_key(facts: FileFacts) -> str:
+    """Give the delivery key of a DICOM file: its study, and whose it is (a study can hold two people by mistake)."""
+    dicom = facts.dicom
+    if dicom is None:
+        return ""
+    return delivery_key("session", dicom.study, dicom.patient_id, dicom.birth_date, dicom.sex)
+
+
+@cache
+def _identifiers(path: str) -> Identifiers:
+    with open(path, "rb") as file:  # noqa: PTH123 - a plain read
+        return pickle.load(file)  # type: ignore[no-any-return] # noqa: S301 - our own file in the identified zone
+
+
+def clean_instances(
+    sources: Sequence[Source], subject: Subject, identifiers: str, folders: SeriesFolders
+) -> list[InstanceResult]:
+    """De-identify instances of one series into its folder."""
+    tools = _ready()
+    known = _identifiers(identifiers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [_clean_instance(tools, source, subject, known, folders) for source in sources]
+
+
+def _clean_instance(
+    tools: _Tools, source: Source, subject: Subject, identifiers: Identifiers, folders: SeriesFolders
+) -> InstanceResult:
+    target = folders.cleaned / source.name
+    if source.member is not None:
+        with zipfile.ZipFile(source.path) as archive:
+            target.write_bytes(archive.read(source.member))
+        return InstanceResult(file_id=source.file_id, name=source.name, sha256=None)
+    try:
+        content = read_content(source.path, limit=tools.setup.unpacked_limit)
+    except Exception:  # noqa: BLE001 - the file changed or vanished since it was scanned
+        return InstanceResult(file_id=source.file_id, name=source.name, sha256=None, code="UNREADABLE_FILE")
+    digest = _file_digest(source.path, content)
+    try:
+        dataset = tools.deidentifier.read(content)
+        if _is_truncated(dataset):
+            return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest, code="TRUNCATED_DICOM")
+        tools.deidentifier.write(tools.deidentifier.deidentify(dataset, subject, identifiers), target)
+    except DicomFileError as error:
+        return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest, code=error.code)
+    except Exception:  # noqa: BLE001 - damaged data can raise anything from the parser; the message may name a person
+        target.unlink(missing_ok=True)
+        return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest, code="INVALID_DICOM")
+    if folders.originals is not None:
+        _link_original(source.path, content, folders.originals / source.name)
+    return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest)
+
+
+def _file_digest(path: str, content: bytes) -> str:
+    if Path(path).stat().st_size == len(content):
+        return hashlib.sha256(content).hexdigest()
+    with open(path, "rb") as file:  # noqa: PTH123 - the packed file, whose content is something else
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _link_original(path: str, content: bytes, link: Path) -> None:
+    if Path(path).stat().st_size == len(content):
+        link.symlink_to(path)
+    else:
+        link.write_bytes(content)
+
+
+def _is_truncated(dataset: Any) -> bool:
+    """Say whether an uncompressed image has fewer pixel bytes than its header promises (PS3.5 section 8)."""
+    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
+    if syntax is not None and syntax.is_compressed:
+        return False
+    pixels = dataset.get_item("PixelData")
+    if pixels is None:
+        return True
+    try:
+        bits = int(dataset.get("BitsAllocated") or 16)
+        count = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
+        count *= int(dataset.get("SamplesPerPixel") or 1) * int(dataset.get("NumberOfFrames") or 1)
+    except (TypeError, ValueError):
+        return False
+    return len(pixels.value or b"") < count * bits // 8
+
+
+def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
+    """Convert one de-identified series and, where asked, its originals; say whether both give the same image."""
+    conversion = Dcm2niix(source=folders.cleaned, target=folders.output / "cleaned", timeout_s=timeout_s).run()
+    fidelity, found = "off", []
+    if folders.originals is not None:
+        reference = Dcm2niix(source=folders.originals, target=folders.output / "originals", timeout_s=timeout_s).run()
+        found = differences(reference, conversion) if reference.images else []
+        fidelity = _fidelity(reference, found)
+        for path in sorted((folders.output / "originals").iterdir()):
+            path.unlink()
+    if found:
+        return SeriesResult(code="FIDELITY", fidelity=fidelity, differences=tuple(found))
+    if not conversion.images:
+        return SeriesResult(code=conversion.code, fidelity=fidelity)
+    import nibabel  # noqa: PLC0415 - 0.2 s, only where images are made
+
+    images = []
+    for image in conversion.images:
+        header = nibabel.load(image.nifti).header  # type: ignore[attr-defined]
+        images.append(
+            ImageFacts(
+                nifti=image.nifti,
+                stem=image.stem,
+                sidecar=image.sidecar,
+                bval=image.bval,
+                bvec=image.bvec,
+                b_values=image.b_values(),
+                shape=tuple(int(size) for size in header.get_data_shape()),
+                voxel_size=tuple(round(float(size), 6) for size in header.get_zooms()[:3]),  # type: ignore[arg-type]
+            )
+        )
+    first = min(folders.cleaned.iterdir())
+    return SeriesResult(images=tuple(images), header=plain_header(first), fidelity=fidelity)
+
+
+def _fidelity(reference: Conversion, found: Sequence[str]) -> str:
+    if found:
+        return "different"
+    return "equal" if reference.images else "not comparable"
+
+
+def plain_header(path: Path) -> dict[str, Any]:
+    """Give the public, unnested header attributes of one file as plain values by keyword."""
+    from pydicom import dcmread  # noqa: PLC0415 - loaded in the worker already
+    from pydicom.multival import MultiValue  # noqa: PLC0415 - the same
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, MultiValue | list):
+            return [plain(item) for item in value]
+        if isinstance(value, int | str):
+            return value
+        return float(value) if hasattr(value, "real") else str(value)
+
+    header: dict[str, Any] = {}
+    dataset = dcmread(path, stop_before_pixels=True)
+    for tag in dataset.keys():  # noqa: SIM118 - a Dataset iterates over converted elements
+        if tag.is_private:
+            continue
+        with contextlib.suppress(Exception):  # an element that can't be read can't select a rule either
+            element = dataset[tag]
+            if element.keyword and element.VR not in {"SQ", "OB", "OW", "OF", "UN"} and element.value is not None:
+                header[element.keyword] = plain(element.value)
+    return header
+
+
+def finish_image(nifti: Path, target: Path, texts: Mapping[Path, str], level: int) -> None:
+    """Write one published image: compressed, with its sidecar and tables."""
+    compress(nifti, target, level=level)
+    nifti.unlink()
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+
+
+def finish_archive(folder: Path, target: Path) -> None:
+    """Store the de-identified instances of a series."""
+    store_series(sorted(folder.iterdir()), target)
+
+
+def audit(identifiers: str, folder: Path) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    """Search everything below a folder, names included, for identifiers.
+
+    Returns
+    -------
+    list of (place, kind), dict
+        The hits (place relative to the folder, never the value) and how often each exemption applied.
+    """
+    tools = _ready()
+    checker = LeakAudit(_identifiers(identifiers), tools.exemptions)
+    leaks = checker.scan_tree(folder)
+    return [(leak.place, leak.kind) for leak in leaks], dict(checker.exempted)
