@@ -19,7 +19,7 @@ _SUSPECT: Final = (
     # a date without separators, alone or before a time
     re.compile(r"(?<![\d.])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?=\d{4}(?:\d\d)?(?!\d)|(?!\d))"),
     # a phone number, a registration number
-    re.compile(r"(?<![\w.])\+?\d(?:[ /-]?\d){7,}(?![\d.]*\d)"),
+    re.compile(r"(?<![\w.])(?:\+\d{1,3}|0\d{1,5})(?:[ /-]\d{2,}){1,5}(?![\d.]*\d)"),
     re.compile(r"(?<![\d.])\d{7,}(?!\.?\d)"),
     # somebody with a title
     re.compile(r"\b(?:Dr|Prof|Mr|Mrs|Ms|Herr|Frau|Hr|Fr)\b\.?(?:\s+(?:med|Dr|phil|rer|nat)\b\.?)*\s+[A-ZÀ-Þ][\w'-]+"),

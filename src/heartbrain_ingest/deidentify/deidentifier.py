@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -75,13 +76,16 @@ class _Session:
         return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Place:
-    """How the text and the numbers around a value are written."""
+    """How the text and the numbers around a value are written; one object for each way, so that it hashes fast."""
 
     encoding: Encoding
     #: Python names of the character sets.
     charsets: tuple[str, ...]
+
+
+_place = lru_cache(maxsize=64)(_Place)
 
 
 class Deidentifier:
@@ -141,7 +145,7 @@ class Deidentifier:
         encoding = files.encoding_of(dataset)
         declared = dataset.get_item(_CHARACTER_SET)
         charset = b"" if declared is None else files.raw(declared, dataset).value or b""
-        place = _Place(encoding, _charsets(charset))
+        place = _place(encoding, _charsets(charset))
         creators: dict[int, dict[int, Action]] = {}
         kept: dict[BaseTag, RawDataElement] = {}
         try:
@@ -199,17 +203,9 @@ class Deidentifier:
             cached = session.values[key]
         except KeyError:
             new = self._handlers[action](session, place, vr, value)
-            return (
-                session.remember(key, value if new == value else new)
-                if new != value
-                else self._same(session, key, value)
-            )
+            session.remember(key, new)
+            return value if new == value else new
         return value if cached == value else cached
-
-    @staticmethod
-    def _same(session: _Session, key: tuple[object, ...], value: bytes) -> bytes:
-        session.remember(key, value)
-        return value
 
     def _private_action(self, tag: int, value: bytes, creators: dict[int, dict[int, Action]]) -> Action:
         element = tag & 0xFFFF
@@ -229,7 +225,7 @@ class Deidentifier:
 
     # One method for each action; each is a pure function of the session and the bytes.
 
-    def _clean(self, session: _Session, place: _Place, vr: str, value: bytes) -> bytes:
+    def _clean(self, session: _Session, place: _Place, _vr: str, value: bytes) -> bytes:
         text = decode_bytes(value, list(place.charsets), TEXT_VR_DELIMS)
         cleaned = cleaning.clean(text, session.matcher)
         return value if cleaned is text else encode_string(cleaned, list(place.charsets))
@@ -258,7 +254,7 @@ class Deidentifier:
         if vr not in {"SQ", "UN"}:
             return b""
         # A sequence whose VR was not known is implicit (PS3.5 section 6.2.2).
-        inner = _Place(IMPLICIT_LITTLE, place.charsets) if vr == "UN" else place
+        inner = _place(IMPLICIT_LITTLE, place.charsets) if vr == "UN" else place
         return b"".join(
             inner.encoding.item(self._item(session, inner, value[first:last]))
             for first, last in inner.encoding.items(value)
@@ -277,7 +273,7 @@ class Deidentifier:
             old = data[token.value : token.value_end]
             vr = token.vr
             if token.tag == _CHARACTER_SET:
-                place = _Place(encoding, _charsets(old))
+                place = _place(encoding, _charsets(old))
             if (
                 encoding.implicit
                 and vr == "UN"
@@ -311,7 +307,10 @@ class Deidentifier:
         key = ("ascconv", value)
         if key in session.values:
             return session.values[key] or b""
-        cleaned = protocols.clean_ascconv(value, self.rules.protocol_strings, self._text_of(session))
+        rules = self.rules
+        cleaned = protocols.clean_ascconv(
+            value, rules.protocol_strings, rules.protocol_versions, self._text_of(session)
+        )
         return session.remember(key, cleaned) or b""
 
     def _ge_protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:

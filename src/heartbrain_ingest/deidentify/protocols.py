@@ -9,10 +9,14 @@ import zlib
 from collections.abc import Callable
 from typing import Final
 
+#: dcm2niix skips the first byte of a protocol that is no CSA header.
+_TITLE: Final = b"<XProtocol>"
 _BEGIN: Final = b"### ASCCONV BEGIN"
 _END: Final = b"### ASCCONV END ###"
 _NUMBER: Final = re.compile(rb"[-+0-9.eEx a-fA-F]*")
 _QUOTED: Final = re.compile(rb'(?P<quote>"+)(?P<value>[^"\n]*)(?P=quote)\s*')
+#: N4_VE11C_LATEST_20160120, 63010001
+_VERSION: Final = re.compile(rb"N4_V[A-Z]\d+[A-Z]_\w+_20\d{6}|\d{8}")
 _INDEX: Final = re.compile(rb"\[\d*\]")
 _LENGTH: Final = struct.Struct("<I")
 _GE_LINE: Final = re.compile(r'(?P<key>[^\s"]+)(?P<gap>\s+")(?P<value>[^"\n]*)(?P<end>"\s*)')
@@ -21,7 +25,9 @@ _NUMERIC_TEXT: Final = re.compile(r"[-+0-9.eE;, ]*")
 _LARGEST: Final = 4 * 1024 * 1024
 
 
-def clean_ascconv(data: bytes, strings: frozenset[bytes], text: Callable[[bytes], bytes]) -> bytes:
+def clean_ascconv(
+    data: bytes, strings: frozenset[bytes], versions: frozenset[bytes], text: Callable[[bytes], bytes]
+) -> bytes:
     """Keep the ASCCONV part of a Siemens protocol: its numbers, and the strings on a list, cleaned.
 
     All before and after it (the XProtocol with its patient and study parameters) goes; dcm2niix and BIDS read nothing
@@ -32,7 +38,9 @@ def clean_ascconv(data: bytes, strings: frozenset[bytes], text: Callable[[bytes]
     data
         The protocol as in `MrPhoenixProtocol` or (0021,xx19).
     strings
-        Last parts of the keys whose strings stay, such as `tSequenceFileName`.
+        Keys, or their last parts, whose strings stay, such as `tSequenceFileName`.
+    versions
+        The same for strings that name a software version; they hold a date of their own and stay if they look like one.
     text
         Cleans one string.
     """
@@ -41,7 +49,7 @@ def clean_ascconv(data: bytes, strings: frozenset[bytes], text: Callable[[bytes]
         return b""
     end = data.find(_END, begin)
     lines = data[begin : end if end >= 0 else len(data)].split(b"\n")
-    kept = [_head(lines[0])]
+    kept = [_TITLE, _head(lines[0])]
     for line in lines[1:]:
         key, equals, value = line.partition(b"=")
         value = value.strip()
@@ -50,10 +58,18 @@ def clean_ascconv(data: bytes, strings: frozenset[bytes], text: Callable[[bytes]
         if _NUMBER.fullmatch(value):
             kept.append(line)
         elif (quoted := _QUOTED.fullmatch(value)) is not None:
-            name = _INDEX.sub(b"", key.strip())
-            cleaned = text(quoted["value"]) if name in strings or name.rpartition(b".")[2] in strings else b""
+            cleaned = _string(_INDEX.sub(b"", key.strip()), quoted["value"], strings, versions, text)
             kept.append(key + equals + b" \t" + quoted["quote"] + cleaned + quoted["quote"])
     return b"\n".join((*kept, _END, b""))
+
+
+def _string(
+    name: bytes, value: bytes, strings: frozenset[bytes], versions: frozenset[bytes], text: Callable[[bytes], bytes]
+) -> bytes:
+    last = name.rpartition(b".")[2]
+    if last in versions and _VERSION.fullmatch(value):
+        return value
+    return text(value) if name in strings or last in strings or last in versions else b""
 
 
 def _head(line: bytes) -> bytes:

@@ -79,6 +79,7 @@ class _Csa(_Model):
 
 class _SiemensProtocol(_Model):
     strings: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
 
 
 class _GeProtocol(_Model):
@@ -187,6 +188,7 @@ class Rules:
             **dict.fromkeys(content.csa.protocol, "protocol"),
         }
         self.protocol_strings = frozenset(name.encode("latin-1") for name in content.siemens_protocol.strings)
+        self.protocol_versions = frozenset(name.encode("latin-1") for name in content.siemens_protocol.versions)
         self.ge_protocol_drop = frozenset(content.ge_protocol.drop)
 
     @cached_property
