@@ -25,7 +25,7 @@ def main() -> int:
     sessions = sum(len(subject["sessions"]) for subject in truth["subjects"])
     sys.stdout.write(
         f"{len(truth['subjects'])} subject(s), {sessions} sessions, {truth['dicom_files']} DICOM files, "
-        f"{truth['bytes'] / 1e6:.0f} MB in {arguments.outdir / 'inbox'}; what is in them: {arguments.outdir / 'truth'}\n"
+        f"{truth['bytes'] / 1e6:.0f} MB in {arguments.outdir / 'inbox'}; the truth in {arguments.outdir / 'truth'}\n"
     )
     return 0
 

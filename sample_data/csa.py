@@ -1,7 +1,7 @@
 """Siemens CSA headers, version 2 ("SV10"): the tagged lists in the private elements (0029,xx10) and (0029,xx20).
 
-The layout is that of real VE11 files: a count of tags, per tag a fixed record of 84 bytes and items in multiples of six,
-each with a record of 16 bytes and its text, padded to 4 bytes.
+The layout is that of real VE11 files: a count of tags, per tag a fixed record of 84 bytes and items in multiples of
+six, each with a record of 16 bytes and its text, padded to 4 bytes.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class Slab:
         points: Vector = first + slices[:, None, None, :] + rows[None, :, None, :] + columns[None, None, :, :]
         return points
 
-    @property
+    @cached_property
     def normal(self) -> Vector:
         """Give row x column, which the Siemens header calls SliceNormalVector."""
         normal: Vector = np.cross(self.row, self.column)

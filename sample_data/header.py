@@ -19,6 +19,7 @@ from sample_data.protocol_text import protocol_text
 UID_ROOT = "1.3.12.2.1107.5.2.43"
 MODEL = "Prisma_fit"
 CONTRAST_AGENT = "Gadovist"
+_DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +133,13 @@ def _times(dataset: Dataset, context: SeriesContext) -> None:
     dataset.CommentsOnThePerformedProcedureStep = f"Befund an {site.referring_physicians[0].split('^')[0]}"
     request = Dataset()
     request.AccessionNumber = visit.accession_number
-    request.ReferencedStudySequence = Sequence([_reference(context.study_uid)])
+    request.ReferencedStudySequence = Sequence([_reference(_DETACHED_STUDY, context.study_uid)])
     request.RequestingPhysician = site.requesting_physician
     request.ScheduledProcedureStepDescription = f"MRT Kopf {context.person.family_name}"
     request.ScheduledProcedureStepID = f"SPS{visit.study_id}"
     request.RequestedProcedureID = f"RP{visit.study_id}"
     dataset.RequestAttributesSequence = Sequence([request])
-    dataset.ReferencedImageSequence = Sequence([_reference(context.reference_image_uid)])
+    dataset.ReferencedImageSequence = Sequence([_reference(MRImageStorage, context.reference_image_uid)])
 
 
 def _acquisition(dataset: Dataset, context: SeriesContext) -> None:
@@ -252,8 +253,15 @@ def _series_tags(context: SeriesContext, volume: Volume) -> Iterable[Tag]:
         frame_uid=context.reference_image_uid,
     )
     age = person.age(context.start.date())
-    return (
+    tags = (
         Tag("UsedPatientWeight", "IS", 1, round(person.weight_kg)),
+        Tag("PatReinPattern", "ST", 1, f"1;HFS;{person.weight_kg:.2f};{age:.2f};3;0;2;-2048984740"),
+        Tag("MrPhoenixProtocol", "UN", 1, text),
+    )
+    if protocol.kind is Kind.REAL_TIME:  # its many small files are to stay small
+        return tags
+    return (
+        *tags,
         Tag("SequenceFileOwner", "SH", 1, "USER" if "Customer" in protocol.sequence_file else "SIEMENS"),
         Tag("MrProtocolVersion", "IS", 1, 51130001),
         Tag("PositivePCSDirections", "SH", 1, "+LPH"),
@@ -261,8 +269,6 @@ def _series_tags(context: SeriesContext, volume: Volume) -> Iterable[Tag]:
         Tag("LongModelName", "LO", 1, "NUMARIS/4"),
         Tag("SliceArrayConcatenations", "IS", 1, 1),
         Tag("CoilString", "LO", 1, "HEA;HEP"),
-        Tag("PatReinPattern", "ST", 1, f"1;HFS;{person.weight_kg:.2f};{age:.2f};3;0;2;-2048984740"),
-        Tag("MrPhoenixProtocol", "UN", 1, text),
         Tag("GradientMode", "SH", 1, "Fast"),
         Tag("EchoTrainLength", "IS", 1, protocol.echo_train),
     )
@@ -273,17 +279,18 @@ def image_tags(context: SeriesContext, volume: Volume, index: int) -> list[Tag]:
     protocol, slab = context.protocol, volume.slab
     position = slab.mosaic_position() if protocol.mosaic else slab.position(index)
     tags = [
-        Tag("ICE_Dims", "LO", 1, f"X_{volume.echo}_1_1_1_1_1_{index + 1}_1_1_1_1_1"),
         Tag("ProtocolSliceNumber", "IS", 1, index),
         Tag("RealDwellTime", "IS", 1, _dwell_ns(protocol)),
-        Tag("SliceMeasurementDuration", "DS", 1, protocol.repetition_ms),
-        Tag("AcquisitionMatrixText", "SH", 1, f"{protocol.rows}*{protocol.columns}"),
         Tag("PhaseEncodingDirectionPositive", "IS", 1, protocol.phase_positive),
         Tag("SliceNormalVector", "FD", 3, *_clean(slab.normal)),
         Tag("TimeAfterStart", "DS", 1, volume.start_s),
         Tag("SlicePosition_PCS", "FD", 3, *_clean(position)),
-        Tag("ImaCoilString", "LO", 1, "HEA;HEP"),
     ]
+    if protocol.kind is not Kind.REAL_TIME:
+        tags.append(Tag("ICE_Dims", "LO", 1, f"X_{volume.echo}_1_1_1_1_1_{index + 1}_1_1_1_1_1"))
+        tags.append(Tag("SliceMeasurementDuration", "DS", 1, protocol.repetition_ms))
+        tags.append(Tag("AcquisitionMatrixText", "SH", 1, f"{protocol.rows}*{protocol.columns}"))
+        tags.append(Tag("ImaCoilString", "LO", 1, "HEA;HEP"))
     if protocol.mosaic:
         tags.append(Tag("NumberOfImagesInMosaic", "US", 1, slab.slices))
         if volume.slice_times is not None:
@@ -320,8 +327,8 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     return code
 
 
-def _reference(uid: str) -> Dataset:
+def _reference(sop_class: str, uid: str) -> Dataset:
     reference = Dataset()
-    reference.ReferencedSOPClassUID = MRImageStorage
+    reference.ReferencedSOPClassUID = sop_class
     reference.ReferencedSOPInstanceUID = uid
     return reference

@@ -111,7 +111,7 @@ class Scene:
 
 
 def field_hz(points: Vector) -> Vector:
-    """Give the offset of the main field (Hz) at points relative to the head's middle: strongest above the nasal sinuses."""
+    """Give the main field's offset (Hz) at points relative to the head's middle: strongest above the sinuses."""
     sinus = np.array([0.0, -55.0, -30.0])
     distance = np.sum((points - sinus) ** 2, axis=-1)
     hertz: Vector = 55.0 * np.exp(-distance / (2 * 28.0**2)) - 0.12 * points[..., 2]

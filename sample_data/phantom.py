@@ -198,7 +198,7 @@ class Head:
         tissue[(x - u) ** 2 + (y - w) ** 2 + (z - s) ** 2 < self.lesion_radius**2] = Tissue.LESION
         return tissue
 
-    def volumes(self, edge: float = 1.25) -> dict[Tissue, float]:
+    def volumes(self, edge: float = 1.0) -> dict[Tissue, float]:
         """Measure each class's volume in mm3 on a fine grid of cubes with the given edge (mm)."""
         half = (BRAIN_AXES + _SCALP_GAP) * self.scale + edge
         x, y, z = (np.arange(-h, h, edge) for h in half)

@@ -137,7 +137,7 @@ _FULL = _Size(
     bold_volumes=20,
     diffusion_tr=2000.0,
     bold_tr=2000.0,
-    real_time=(48, 2000, 4.6),
+    real_time=(40, 2000, 5.5),
 )
 _SMALL = _Size(
     localizer=(32, 7.5),

@@ -5,6 +5,7 @@ Real ones carry the patient, the physician and the hospital in plain text; so do
 
 from __future__ import annotations
 
+from sample_data.geometry import Slab
 from sample_data.images import Volume
 from sample_data.people import Person, Site
 from sample_data.plan import Kind, Protocol
@@ -40,6 +41,9 @@ _XPROTOCOL = """<XProtocol>
 
 def protocol_text(*, protocol: Protocol, volume: Volume, person: Person, site: Site, frame_uid: str) -> str:
     """Give the protocol of a series with the geometry of `volume`; `frame_uid` is the localizer's image."""
+    entries = _sequence(protocol, frame_uid)
+    if protocol.kind is not Kind.REAL_TIME:  # its many small files are to stay small
+        entries |= _adjustments(person.weight_kg) | _encoding(protocol) | _slices(protocol, volume.slab)
     return _XPROTOCOL.format(
         name=person.name,
         patient_id=person.patient_id,
@@ -49,30 +53,35 @@ def protocol_text(*, protocol: Protocol, volume: Volume, person: Person, site: S
         institution=site.institution,
         address=site.address,
         serial=site.device_serial,
-        ascconv="\n".join(
-            f"{key}\t = \t{value}" for key, value in _ascconv(protocol, volume, frame_uid, person.weight_kg).items()
-        ),
+        ascconv="\n".join(f"{key}\t = \t{value}" for key, value in entries.items()),
     )
 
 
-def _ascconv(protocol: Protocol, volume: Volume, frame_uid: str, weight_kg: float) -> dict[str, str]:
-    slab = volume.slab
+def _sequence(protocol: Protocol, frame_uid: str) -> dict[str, str]:
     entries = {
         "ulVersion": "51130001",
         "tSequenceFileName": _quoted(protocol.sequence_file),
         "tProtocolName": _quoted(protocol.description),
         "tReferenceImage0": _quoted(frame_uid),
-        "lScanRegionPosTra": "0.0",
-        "ucScanRegionPosValid": "0x1",
-        "lPtabAbsStartPosZ": "-1296",
         "lContrasts": str(len(protocol.echo_ms)),
         "ucReconstructionMode": "8" if protocol.kind is Kind.FIELD_PHASE else "1",
         "ucCoilCombineMode": "2",
-        "lAverages": "1",
         "lRepetitions": str(protocol.volumes - 1),
         "lScanTimeSec": str(round(protocol.duration_s)),
+        "alTR[0]": str(round(protocol.repetition_ms * 1000)),
+    }
+    for number, echo_ms in enumerate(protocol.echo_ms):
+        entries[f"alTE[{number}]"] = str(round(echo_ms * 1000))
+    if protocol.inversion_ms is not None:
+        entries["alTI[0]"] = str(round(protocol.inversion_ms * 1000))
+    return entries | {"adFlipAngleDegree[0]": f"{protocol.flip_degrees:.1f}"}
+
+
+def _adjustments(weight_kg: float) -> dict[str, str]:
+    coil = "sCoilSelectMeas.aRxCoilSelectData[0].asList[0]"
+    return {
+        "lPtabAbsStartPosZ": "-1296",
         "sProtConsistencyInfo.tBaselineString": _quoted("N4_VE11C_LATEST_20160120"),
-        "sProtConsistencyInfo.tSystemType": _quoted("021"),
         "sProtConsistencyInfo.flNominalB0": "2.89362001419",
         "sGRADSPEC.asGPAData[0].lOffsetX": "-2173",
         "sGRADSPEC.asGPAData[0].lOffsetY": "-2599",
@@ -85,14 +94,15 @@ def _ascconv(protocol: Protocol, volume: Volume, frame_uid: str, weight_kg: floa
         "sTXSPEC.asNucleusInfo[0].tNucleus": _quoted("1H"),
         "sTXSPEC.asNucleusInfo[0].lFrequency": "123261672",
         "sTXSPEC.asNucleusInfo[0].flReferenceAmplitude": f"{150 + weight_kg:.6f}",
-        "alTR[0]": str(round(protocol.repetition_ms * 1000)),
+        f"{coil}.sCoilElementID.tCoilID": _quoted("Head_32"),
+        f"{coil}.sCoilElementID.lCoilCopy": "1",
+        f"{coil}.sCoilElementID.tElement": _quoted("H4"),
+        f"{coil}.lElementSelected": "1",
     }
-    for number, echo_ms in enumerate(protocol.echo_ms):
-        entries[f"alTE[{number}]"] = str(round(echo_ms * 1000))
-    if protocol.inversion_ms is not None:
-        entries["alTI[0]"] = str(round(protocol.inversion_ms * 1000))
-    entries |= {
-        "adFlipAngleDegree[0]": f"{protocol.flip_degrees:.1f}",
+
+
+def _encoding(protocol: Protocol) -> dict[str, str]:
+    entries = {
         "sKSpace.dPhaseResolution": "1.0",
         "sKSpace.dSliceResolution": "1.0",
         "sKSpace.lBaseResolution": str(protocol.columns),
@@ -102,14 +112,22 @@ def _ascconv(protocol: Protocol, volume: Volume, frame_uid: str, weight_kg: floa
         "sKSpace.ucDimension": "4" if protocol.acquisition_type == "3D" else "2",
         "sFastImaging.lEPIFactor": str(protocol.echo_train if protocol.mosaic else 1),
         "sFastImaging.lTurboFactor": str(1 if protocol.mosaic else protocol.echo_train),
-        "sFastImaging.lSegments": "1",
-    }
-    if protocol.phase_bandwidth:
-        entries["sFastImaging.lEchoSpacing"] = str(round(1e6 / protocol.phase_bandwidth / protocol.rows))
-    entries |= {
         "sPat.lAccelFactPE": "1",
         "sPat.lAccelFact3D": "1",
         "sPat.ucPATMode": "1",
+    }
+    if protocol.phase_bandwidth:
+        entries["sFastImaging.lEchoSpacing"] = str(round(1e6 / protocol.phase_bandwidth / protocol.rows))
+    if protocol.b_values:
+        entries["sDiffusion.ulMode"] = "8"
+        entries["sDiffusion.lDiffWeightings"] = str(len(protocol.b_values))
+        for number, b_value in enumerate(protocol.b_values):
+            entries[f"sDiffusion.alBValue[{number}]"] = str(b_value)
+    return entries
+
+
+def _slices(protocol: Protocol, slab: Slab) -> dict[str, str]:
+    entries = {
         "sSliceArray.lSize": str(1 if protocol.acquisition_type == "3D" else slab.slices),
         "sSliceArray.lConc": "1",
         "sSliceArray.ucMode": "4",
@@ -120,20 +138,9 @@ def _ascconv(protocol: Protocol, volume: Volume, frame_uid: str, weight_kg: floa
     middle = slab.centre - slab.step * slab.spacing * (slab.slices - 1) / 2
     for axis, name in enumerate(("dSag", "dCor", "dTra")):
         entries[f"sSliceArray.asSlice[0].sPosition.{name}"] = f"{middle[axis]:.6f}"
-    for axis, name in enumerate(("dSag", "dCor", "dTra")):
         if slab.step[axis]:
             entries[f"sSliceArray.asSlice[0].sNormal.{name}"] = f"{slab.step[axis]:.12f}"
-    if protocol.b_values:
-        entries["sDiffusion.ulMode"] = "8"
-        entries["sDiffusion.lDiffWeightings"] = str(len(protocol.b_values))
-        for number, b_value in enumerate(protocol.b_values):
-            entries[f"sDiffusion.alBValue[{number}]"] = str(b_value)
-    return entries | {
-        "sCoilSelectMeas.aRxCoilSelectData[0].asList[0].sCoilElementID.tCoilID": _quoted("Head_32"),
-        "sCoilSelectMeas.aRxCoilSelectData[0].asList[0].sCoilElementID.lCoilCopy": "1",
-        "sCoilSelectMeas.aRxCoilSelectData[0].asList[0].sCoilElementID.tElement": _quoted("H4"),
-        "sCoilSelectMeas.aRxCoilSelectData[0].asList[0].lElementSelected": "1",
-    }
+    return entries
 
 
 def _quoted(text: str) -> str:
