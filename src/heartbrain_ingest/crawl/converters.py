@@ -6,6 +6,7 @@ names. The records themselves, their names and references are written in the cfo
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,16 @@ class BIDSRecordingConverter(AcquisitionConverter):
     """A physiological recording with its sidecar; its children are its files and the images it ran along with."""
 
     element_type = RecordingElement
+
+    def fields(self, element: AcquisitionElement) -> dict[str, object]:
+        """Give the sidecar's fields; those that describe the columns (BIDS, tabular files) as one."""
+        fields = super().fields(element)
+        columns = fields.get("Columns")
+        names = [name for name in columns if isinstance(name, str)] if isinstance(columns, list) else []
+        described = {name: fields.pop(name) for name in names if isinstance(fields.get(name), dict)}
+        if described:
+            fields["ColumnDescriptions"] = json.dumps(described, sort_keys=True)
+        return fields
 
     def create_children(self, generalStore: GeneralStore, element: AcquisitionElement) -> list[StructureElement]:  # noqa: N803
         """Hand on the files and the images."""
