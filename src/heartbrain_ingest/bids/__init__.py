@@ -4,6 +4,8 @@ from heartbrain_ingest.bids.model import Candidate, NamedImage, Naming, Tried
 from heartbrain_ingest.bids.perfusion import read_asl_context
 from heartbrain_ingest.bids.rules import NamingRules, load_naming_rules
 from heartbrain_ingest.bids.session import name_session
+from heartbrain_ingest.bids.validator import ValidationIssue, ValidationReport, validate
+from heartbrain_ingest.bids.view import ViewError, compose_view
 
 __all__ = [
     "Candidate",
@@ -11,7 +13,12 @@ __all__ = [
     "Naming",
     "NamingRules",
     "Tried",
+    "ValidationIssue",
+    "ValidationReport",
+    "ViewError",
+    "compose_view",
     "load_naming_rules",
     "name_session",
     "read_asl_context",
+    "validate",
 ]

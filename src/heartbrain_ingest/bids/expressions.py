@@ -1,7 +1,7 @@
 """The expression language of the BIDS schema, as far as naming needs it.
 
-The schema's selectors and checks are short expressions (``suffix == "bold"``, ``"EchoTime1" in sidecar``). They become a
-Python syntax tree, which a small interpreter walks; nothing is ever handed to ``eval``.
+The schema's selectors and checks are short expressions (``suffix == "bold"``, ``"EchoTime1" in sidecar``). They
+become a Python syntax tree, which a small interpreter walks; nothing is ever handed to ``eval``.
 """
 
 from __future__ import annotations

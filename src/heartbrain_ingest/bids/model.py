@@ -88,5 +88,7 @@ class NamedImage:
     metadata: Mapping[str, Any]
     #: Further text files of the image: path relative to the published session folder -> content.
     tables: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    #: Whether .bval and .bvec may stand beside the image: BIDS refuses them beside references and computed maps.
+    b_table: bool = True
     #: Which requirements of BIDS the image does not meet, when it was moved out of the dataset for that.
     findings: tuple[str, ...] = ()

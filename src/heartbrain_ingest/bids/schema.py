@@ -57,6 +57,8 @@ class BidsSchema:
     index_entities: frozenset[str]
     #: (datatype, suffix) -> short entity name -> required or optional.
     names: Mapping[tuple[str, str], Mapping[str, str]]
+    #: (datatype, suffix) of images that have .bval and .bvec.
+    with_b_table: frozenset[tuple[str, str]]
     #: Every metadata field name.
     metadata_names: frozenset[str]
     #: What the schema requires at level error.
@@ -104,6 +106,14 @@ def load_schema() -> BidsSchema:
         entity_names={name: long for long, name in short.items()},
         index_entities=frozenset(short[long] for long, entry in entities.items() if entry.get("format") == "index"),
         names=_names({name: groups[name] for name in mri}, short),
+        with_b_table=frozenset(
+            (datatype, suffix)
+            for name in mri
+            for rule in groups[name].values()
+            if ".bval" in rule["extensions"]
+            for datatype in rule["datatypes"]
+            for suffix in rule["suffixes"]
+        ),
         metadata_names=frozenset(entry["name"] for entry in schema["objects"]["metadata"].values()),
         requirements=tuple(_requirements(schema)),
     )

@@ -55,7 +55,7 @@ def name_session(
 
     inside = [draft for draft in named if draft.datatype]
     link_field_maps(inside, session, lambda draft: f"bids::{path(draft)}.nii.gz")
-    return [_finish(draft, path(draft)) if not draft.naming.ignored else _ignored(draft) for draft in drafts]
+    return [_finish(draft, path(draft), schema) if not draft.naming.ignored else _ignored(draft) for draft in drafts]
 
 
 def _draft(candidate: Candidate, rules: NamingRules) -> Draft:
@@ -145,7 +145,7 @@ def _path(draft: Draft, schema: BidsSchema, subject: str, session: str) -> PureP
     return PurePosixPath(folder, name)
 
 
-def _finish(draft: Draft, path: PurePosixPath) -> NamedImage:
+def _finish(draft: Draft, path: PurePosixPath, schema: BidsSchema) -> NamedImage:
     naming = replace(
         draft.naming,
         datatype=draft.datatype,
@@ -167,6 +167,7 @@ def _finish(draft: Draft, path: PurePosixPath) -> NamedImage:
         path=path,
         metadata=metadata,
         tables=tables,
+        b_table=draft.datatype is None or (draft.datatype, draft.suffix) in schema.with_b_table,
         findings=tuple(draft.findings),
     )
 

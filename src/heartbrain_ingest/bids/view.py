@@ -1,0 +1,157 @@
+"""Compose one BIDS dataset from published session folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from heartbrain_ingest.bids.tables import Session, write_dataset_files, write_scans
+from heartbrain_ingest.errors import HeartbrainError
+
+_SUBJECT_LEVEL = "bids::"
+# Below sourcedata/, these hold what images were made of, not images.
+_NO_IMAGES = frozenset({"dicom", "physio"})
+
+
+class ViewError(HeartbrainError):
+    """A BIDS dataset can't be composed there: name an empty or new folder, and published session folders."""
+
+
+def compose_view(
+    session_folders: Iterable[Path],
+    dest: Path,
+    *,
+    name: str,
+    images: Collection[Path] | None = None,
+    copy: bool = False,
+) -> Path:
+    """Merge published sessions into one BIDS dataset.
+
+    Of a session that was published several times, the highest revision counts.
+
+    Parameters
+    ----------
+    session_folders
+        Published session folders (each with its session.json).
+    dest
+        Where the dataset goes: a new or empty folder.
+    name
+        Name of the dataset.
+    images
+        Only these files (paths of published ``.nii.gz`` or ``_physio.tsv.gz``) with all that belongs to them: sidecars,
+        b-tables, aslcontext, physiology. All when None.
+    copy
+        Copy the files instead of linking to them.
+
+    Returns
+    -------
+    Path
+        The dataset's folder.
+
+    Raises
+    ------
+    ViewError
+        When the folder is not empty, or a session folder can't be read.
+    """
+    if dest.exists() and any(dest.iterdir()):
+        raise ViewError(f"{dest} is not empty")
+    sessions = newest_revisions(session_folders)
+    wanted = None if images is None else frozenset(_belonging(images))
+    dest.mkdir(parents=True, exist_ok=True)
+    kept = []
+    for session in sessions:
+        files = [(file, target) for file, target in _files(session) if wanted is None or file in wanted]
+        if not files:
+            continue
+        kept.append(session)
+        for file, target in files:
+            _place(file, dest / target, copy=copy)
+    _drop_dangling_references(dest)
+    for session in kept:
+        target = dest / session.subject / session.session
+        target.mkdir(parents=True, exist_ok=True)
+        write_scans(session, target)
+    write_dataset_files(dest, kept, name)
+    return dest
+
+
+def newest_revisions(session_folders: Iterable[Path]) -> list[Session]:
+    """Read the sessions and keep the highest revision of each, ordered by subject and session."""
+    newest: dict[tuple[str, str], Session] = {}
+    for folder in session_folders:
+        try:
+            session = Session.read(folder)
+        except (OSError, ValueError, KeyError) as error:
+            raise ViewError(f"{folder.name}: session.json can't be read ({type(error).__name__})") from error
+        key = (session.subject, session.session)
+        if key not in newest or newest[key].revision < session.revision:
+            newest[key] = session
+    return [newest[key] for key in sorted(newest)]
+
+
+def _files(session: Session) -> Iterator[tuple[Path, Path]]:
+    """Give every file of a session that belongs into the dataset, and where it goes."""
+    for file in sorted((session.folder / session.subject).rglob("*")):
+        if file.is_file():
+            yield file, file.relative_to(session.folder)
+    source = session.folder / "sourcedata"
+    for file in sorted(source.rglob("*")):
+        inside = file.relative_to(source)
+        if file.is_file() and inside.parts[0] not in _NO_IMAGES:
+            yield file, Path("sourcedata", session.subject, session.session, inside)
+
+
+def _place(file: Path, target: Path, *, copy: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if copy:
+        shutil.copyfile(file, target)
+    else:
+        target.symlink_to(os.path.realpath(file))
+
+
+def _belonging(images: Collection[Path]) -> Iterator[Path]:
+    """Give the files and all that BIDS ties to each of them by its name."""
+    from bids.layout import parse_file_entities  # noqa: PLC0415 - pybids takes half a second to import
+
+    for image in images:
+        entities = _entities(parse_file_entities(f"/{image.name}"))
+        for file in sorted(image.parent.iterdir()):
+            if _stem(file) == _stem(image):
+                yield file
+                continue
+            parsed = parse_file_entities(f"/{file.name}")
+            if (
+                parsed.get("suffix") in {"physio", "aslcontext", "events"}
+                and _entities(parsed).items() <= entities.items()
+            ):
+                yield file
+
+
+def _entities(parsed: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in parsed.items() if key not in {"suffix", "extension", "datatype", "recording"}}
+
+
+def _stem(file: Path) -> str:
+    return file.name.partition(".")[0]
+
+
+def _drop_dangling_references(dest: Path) -> None:
+    """Take out of IntendedFor what a part of a session does not hold; the published sidecar stays as it is."""
+    for sidecar in sorted(dest.glob("sub-*/ses-*/fmap/*.json")):
+        content = json.loads(sidecar.read_text(encoding="utf-8"))
+        intended = content.get("IntendedFor")
+        if not isinstance(intended, list):
+            continue
+        present = [uri for uri in intended if (dest / uri.removeprefix(_SUBJECT_LEVEL)).exists()]
+        if present == intended:
+            continue
+        if present:
+            content["IntendedFor"] = present
+        else:
+            del content["IntendedFor"]
+        sidecar.unlink()
+        sidecar.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
