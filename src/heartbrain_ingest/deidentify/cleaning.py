@@ -24,6 +24,7 @@ _SUSPECT: Final = (
     # somebody with a title
     re.compile(r"\b(?:Dr|Prof|Mr|Mrs|Ms|Herr|Frau|Hr|Fr)\b\.?(?:\s+(?:med|Dr|phil|rer|nat)\b\.?)*\s+[A-ZÀ-Þ][\w'-]+"),
 )
+_MOST_TEXTS: Final = 20000
 _MARKS: Final = re.compile(r"([\s_^,;:/\\|-])[\s_^,;:/\\|-]*\Z")
 _LEADING: Final = re.compile(r"\A[\s_^,;:|-]+")
 
@@ -47,6 +48,28 @@ def clean(text: str, matcher: Matcher) -> str:
         position = end
     kept = _joined(kept, text[position:])
     return _MARKS.sub("", _LEADING.sub("", kept))
+
+
+class TextCleaner:
+    """Cleans the many short texts of private headers, each only once."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        self._matcher = matcher
+        self._cleaned: dict[bytes, bytes] = {}
+
+    def clean(self, value: bytes) -> bytes:
+        """Clean a text; those of private headers are ASCII, or Latin-1 on a scanner set so."""
+        cleaned = self._cleaned.get(value)
+        if cleaned is None:
+            text = value.decode("latin-1")
+            cleaned = clean(text, self._matcher).encode("latin-1")
+            if len(self._cleaned) < _MOST_TEXTS:
+                self._cleaned[value] = cleaned
+        return cleaned
+
+    def identifies(self, value: bytes) -> bool:
+        """Tell whether a value holds an identifier of the session."""
+        return next(self._matcher.find(value.decode("latin-1")), None) is not None
 
 
 def _joined(left: str, right: str) -> str:

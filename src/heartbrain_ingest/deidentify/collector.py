@@ -15,6 +15,7 @@ from heartbrain_ingest.deidentify.encoding import IMPLICIT_LITTLE, UNDEFINED, En
 from heartbrain_ingest.deidentify.identifiers import Identifiers, Kind
 
 _CHARACTER_SET: Final = 0x00080005
+_PATIENT_GROUP: Final = 0x0010
 _STANDARD_ROOT: Final = "1.2.840.10008"
 _TEXT_VRS: Final = frozenset({"AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
 #: Manufacturer, ManufacturerModelName, SoftwareVersions, Modality: what they say names nobody.
@@ -45,7 +46,10 @@ def _kinds() -> dict[int, Kind]:
     for row in table.rows():
         if row.vr not in _TEXT_VRS or set(row.options) - {"device_identity", "institution_identity"}:
             continue
-        found[row.tag] = next((kind for pattern, kind in _KINDS if pattern.search(row.keyword)), Kind.ID)
+        found[row.tag] = next(
+            (kind for pattern, kind in _KINDS if pattern.search(row.keyword)),
+            Kind.PATIENT if row.tag >> 16 == _PATIENT_GROUP else Kind.ID,
+        )
     return found
 
 
@@ -133,14 +137,16 @@ class IdentifierCollector:
                 if not part.startswith(_STANDARD_ROOT):
                     self._values.add((Kind.UID, part))
             else:
-                self._values.add((_kinds().get(tag, Kind.ID), part))
+                kind = Kind.PATIENT if tag >> 16 == _PATIENT_GROUP else Kind.ID
+                self._values.add((_kinds().get(tag, kind), part))
 
     def _protocol(self, value: bytes) -> None:
         key = ("protocol", value)
         if key in self._seen:
             return
         self._seen.add(key)
-        self._values.update((Kind.UID, uid.decode("ascii")) for uid in _UID_IN_TEXT.findall(value))
+        uids = (uid.decode("ascii") for uid in _UID_IN_TEXT.findall(value))
+        self._values.update((Kind.UID, uid) for uid in uids if not uid.startswith(_STANDARD_ROOT))
         for found in _PARAMETER.finditer(value):
             text = found["value"].decode("latin-1").strip()
             what = found["what"]
@@ -151,7 +157,9 @@ class IdentifierCollector:
             elif b"Name" in what or b"Physician" in what or b"Operator" in what:
                 self._values.add((Kind.NAME, text))
             else:
-                self._values.add((Kind.PLACE if b"Institution" in what else Kind.ID, text))
+                self._values.add(
+                    (Kind.PLACE if b"Institution" in what else Kind.PATIENT if b"Patient" in what else Kind.ID, text)
+                )
 
 
 @cache

@@ -11,15 +11,18 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from heartbrain_ingest.deidentify.cleaning import TextCleaner
+
 _MAGIC: Final = b"SV10"
 _HEADER: Final = struct.Struct("<64si4siii")
 _ITEM: Final = struct.Struct("<4i")
+_EMPTY: Final = _ITEM.pack(0, 0, 205, 0)
 _COUNT: Final = struct.Struct("<II")
 _CHECK: Final = 77
 _MOST_ELEMENTS: Final = 128
 _ITEM_COUNT_OFFSET: Final = 76
 _NUMERIC_VRS: Final = frozenset({b"IS", b"DS", b"FD", b"FL", b"US", b"UL", b"SL", b"SS"})
-_NUMBER: Final = re.compile(rb"[-+0-9.eE ]*\0*")
+_NUMBER: Final = re.compile(rb"[-+0-9.eE ]*")
 
 
 class CsaError(ValueError):
@@ -34,7 +37,7 @@ class Element(NamedTuple):
     vr: bytes
     #: First byte of its 84-byte description.
     start: int
-    #: First and last byte (exclusive) of the value of each item that has one.
+    #: First and last byte (exclusive) of the value of each item; most have none.
     items: tuple[tuple[int, int], ...]
     #: First byte after its last item.
     end: int
@@ -77,18 +80,18 @@ def elements(data: bytes) -> Iterator[Element]:
                 length = lengths[1] if second else lengths[0] - base
                 if length < 0 or position + length > len(data):
                     raise CsaError("an item is longer than the header")
-                if length:
-                    items.append((position, position + length))
-                    position += (length + 3) & ~3
+                items.append((position, position + length))
+                position += (length + 3) & ~3
             yield Element(name.partition(b"\0")[0].decode("latin-1"), vr[:2], start, tuple(items), position)
     except struct.error as error:
         raise CsaError("the header ends within an element") from error
 
 
-def clean(
-    data: bytes, keep: Mapping[str, str], text: Callable[[bytes], bytes], protocol: Callable[[bytes], bytes]
-) -> bytes:
+def clean(data: bytes, keep: Mapping[str, str], cleaner: TextCleaner, protocol: Callable[[bytes], bytes]) -> bytes:
     """Leave the elements on a list and empty all others.
+
+    What scanners leave behind the end of names and values is the remains of other texts, names of patients among them;
+    it is never copied.
 
     Parameters
     ----------
@@ -96,8 +99,10 @@ def clean(
         The value of the DICOM element.
     keep
         Name of an element to `number`, `text` or `protocol`: what its value has to be.
-    text, protocol
-        Clean one value of that sort; the result may not be longer.
+    cleaner
+        Cleans texts.
+    protocol
+        Cleans a protocol.
 
     Returns
     -------
@@ -105,55 +110,58 @@ def clean(
         A header of the same version with the same elements; emptied ones have no items. In the first version the
         lengths stay, since they depend on each other.
     """
-    return _rebuilt(data, keep, text, protocol) if data[:4] == _MAGIC else _blanked(data, keep, text, protocol)
+    rebuild = _rebuilt if data[:4] == _MAGIC else _blanked
+    return rebuild(data, keep, lambda value, sort, vr: _value(value, sort, vr, cleaner, protocol))
 
 
-def _value(
-    value: bytes, sort: str, vr: bytes, text: Callable[[bytes], bytes], protocol: Callable[[bytes], bytes]
-) -> bytes:
+_Change = Callable[[bytes, str, bytes], bytes]
+
+
+def _value(value: bytes, sort: str, vr: bytes, cleaner: TextCleaner, protocol: Callable[[bytes], bytes]) -> bytes:
+    value = value.partition(b"\0")[0]
+    if not value:
+        return value
     if sort == "protocol":
         return protocol(value)
     if sort == "number" or vr in _NUMERIC_VRS:
         return value if _NUMBER.fullmatch(value) else b""
-    return text(value)
+    return cleaner.clean(value)
 
 
-def _rebuilt(
-    data: bytes, keep: Mapping[str, str], text: Callable[[bytes], bytes], protocol: Callable[[bytes], bytes]
-) -> bytes:
+def _rebuilt(data: bytes, keep: Mapping[str, str], change: _Change) -> bytes:
     parts = [data[:16]]
     for element in elements(data):
-        head = data[element.start : element.start + _HEADER.size]
         sort = keep.get(element.name)
-        if element.end == element.start + _HEADER.size:
-            parts.append(head)
-            continue
-        if sort is None or not element.items:
-            parts.append(head[:_ITEM_COUNT_OFFSET] + b"\0\0\0\0" + head[_ITEM_COUNT_OFFSET + 4 :])
-            continue
-        values = [data[first:last] for first, last in element.items]
-        cleaned = [_value(value, sort, element.vr, text, protocol) for value in values]
-        if all(new is old for new, old in zip(cleaned, values, strict=True)):
-            parts.append(data[element.start : element.end])
-            continue
-        parts.append(head[:_ITEM_COUNT_OFFSET] + struct.pack("<i", len(cleaned)) + head[_ITEM_COUNT_OFFSET + 4 :])
-        for value in cleaned:
-            length = len(value)
-            parts += [_ITEM.pack(length, length, _CHECK, length), value, bytes(-length % 4)]
+        values = []
+        if sort is not None:
+            values = [change(data[first:last], sort, element.vr) for first, last in element.items]
+        parts.append(_head(data, element, len(values)))
+        for value in values:
+            if not value:
+                # Readers go by the number of items, so the empty ones count.
+                parts.append(_EMPTY)
+                continue
+            length = len(value) + 1
+            parts += [_ITEM.pack(length, length, _CHECK, length), value, bytes(1 + -length % 4)]
     return b"".join(parts) + bytes(4)
 
 
-def _blanked(
-    data: bytes, keep: Mapping[str, str], text: Callable[[bytes], bytes], protocol: Callable[[bytes], bytes]
-) -> bytes:
-    result = bytearray(data)
-    end = 0
+def _blanked(data: bytes, keep: Mapping[str, str], change: _Change) -> bytes:
+    result = bytearray(len(data))
+    result[: _COUNT.size] = data[: _COUNT.size]
     for element in elements(data):
+        position = element.start + _HEADER.size
+        result[element.start : position] = _head(data, element, None)
         sort = keep.get(element.name)
         for first, last in element.items:
-            value = data[first:last]
-            cleaned = _value(value, sort, element.vr, text, protocol) if sort else b""
-            result[first:last] = cleaned[: last - first].ljust(last - first, b"\0")
-        end = element.end
-    result[end:] = bytes(len(result) - end)
+            value = change(data[first:last], sort, element.vr) if sort else b""
+            result[first - _ITEM.size : first] = data[first - _ITEM.size : first]
+            result[first:last] = value[: last - first].ljust(last - first, b"\0")
     return bytes(result)
+
+
+def _head(data: bytes, element: Element, count: int | None) -> bytes:
+    """Give the 84 bytes of an element, with another number of items, without what lies behind the end of its name."""
+    _, number, _, syngo, items, check = _HEADER.unpack_from(data, element.start)
+    name = element.name.encode("latin-1")
+    return _HEADER.pack(name, number, element.vr, syngo, items if count is None else count, check)

@@ -66,6 +66,7 @@ class _Session:
 
     subject: Subject
     matcher: Matcher
+    cleaner: cleaning.TextCleaner
     #: (tag, VR, character sets, bytes) to the bytes that stand for them; None: the element goes.
     values: dict[tuple[object, ...], bytes | None] = field(default_factory=dict)
 
@@ -173,7 +174,7 @@ class Deidentifier:
         if key not in self._sessions:
             self._sessions.clear()
             matcher = identifiers.matcher(SHORTEST_TO_CLEAN, self.rules.exemptions.all_words)
-            self._sessions[key] = _Session(subject, matcher)
+            self._sessions[key] = _Session(subject, matcher, cleaning.TextCleaner(matcher))
         return self._sessions[key]
 
     def _value(
@@ -294,9 +295,8 @@ class Deidentifier:
     def _csa(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
         if not csa.is_csa(value):
             return self._protocol(session, _place, _vr, value)
-        text = self._text_of(session)
         try:
-            return csa.clean(value, self.rules.csa, text, lambda inner: self._ascconv(session, inner))
+            return csa.clean(value, self.rules.csa, session.cleaner, lambda inner: self._ascconv(session, inner))
         except csa.CsaError:
             return b""
 
@@ -308,28 +308,13 @@ class Deidentifier:
         if key in session.values:
             return session.values[key] or b""
         rules = self.rules
-        cleaned = protocols.clean_ascconv(
-            value, rules.protocol_strings, rules.protocol_versions, self._text_of(session)
-        )
+        cleaned = protocols.clean_ascconv(value, rules.protocol_strings, rules.protocol_versions, session.cleaner)
         return session.remember(key, cleaned) or b""
 
     def _ge_protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
         return protocols.clean_ge_protocol(
             value, self.rules.ge_protocol_drop, lambda text: cleaning.clean(text, session.matcher)
         )
-
-    @staticmethod
-    def _text_of(session: _Session) -> Callable[[bytes], bytes]:
-        def clean(value: bytes) -> bytes:
-            key = ("text", value)
-            if key not in session.values:
-                text = value.decode("latin-1")
-                cleaned = cleaning.clean(text, session.matcher)
-                session.remember(key, value if cleaned is text else cleaned.encode("latin-1"))
-            new = session.values[key] or b""
-            return value if new == value else new
-
-        return clean
 
     # What is added.
 

@@ -16,7 +16,8 @@ SHORTEST_TO_CLEAN: Final = 3
 #: Words as short as three letters would quarantine half of all sessions.
 SHORTEST_TO_AUDIT: Final = 4
 _LETTER_PART: Final = 5
-_ZIP_CODE: Final = 5
+#: Digits of a zip code; a shorter number of anything but a patient is a counter.
+_LONG_NUMBER: Final = 5
 _TIME_DIGITS: Final = (4, 6)
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WORDS: Final = re.compile(r"[^\W_]+")
@@ -79,6 +80,7 @@ class Kind(StrEnum):
     """What sort of identifier something is."""
 
     NAME = "name"
+    PATIENT = "patient ID"
     ID = "ID"
     DATE = "date"
     UID = "UID"
@@ -198,26 +200,29 @@ def spellings(kind: Kind, value: str) -> Iterable[str]:
         return ()
     if kind is Kind.DATE:
         return _dates(value)
-    if kind in {Kind.UID, Kind.DEVICE}:
+    if kind is Kind.UID:
         return (value,)
     parts = _WORDS.findall(value)
     found = {value}
     if kind is Kind.NAME:
         found.update(parts)
         found.update((" ".join(parts), "".join(parts), " ".join(reversed(parts)), "".join(reversed(parts))))
-    elif kind is Kind.ID:
+    elif kind in {Kind.ID, Kind.PATIENT}:
         found.update(part for part in parts if len(part) >= _LETTER_PART and any(map(str.isdigit, part)))
     elif kind is Kind.CONTACT:
         digits = "".join(filter(str.isdigit, value))
         found.update((digits, digits.lstrip("0")) if len(digits) > _LETTER_PART else ())
     elif kind is Kind.PLACE:
         found.update(part.strip() for part in re.split(r"[,;\\]", value))
-        found.update(part for part in parts if len(part) >= (_ZIP_CODE if part.isdigit() else SHORTEST_TO_AUDIT))
+        found.update(part for part in parts if len(part) >= (_LONG_NUMBER if part.isdigit() else SHORTEST_TO_AUDIT))
         found -= _GENERAL
     return {form for word in found for form in (word, _plain(word), word.translate(_SPELLED)) if _is_word(form, kind)}
 
 
 def _is_word(text: str, kind: Kind) -> bool:
+    if text.isdigit() and len(text) < _LONG_NUMBER and kind is not Kind.PATIENT:
+        # A study numbered 0004 or a room: such numbers are everywhere.
+        return False
     return any(letter.isalnum() for letter in text) and (kind is not Kind.PLACE or text not in _GENERAL)
 
 

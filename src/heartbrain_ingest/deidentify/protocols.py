@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Callable
 from typing import Final
 
+from heartbrain_ingest.deidentify.cleaning import TextCleaner
+
 #: dcm2niix skips the first byte of a protocol that is no CSA header.
 _TITLE: Final = b"<XProtocol>"
 _BEGIN: Final = b"### ASCCONV BEGIN"
@@ -17,6 +19,8 @@ _NUMBER: Final = re.compile(rb"[-+0-9.eEx a-fA-F]*")
 _QUOTED: Final = re.compile(rb'(?P<quote>"+)(?P<value>[^"\n]*)(?P=quote)\s*')
 #: N4_VE11C_LATEST_20160120, 63010001
 _VERSION: Final = re.compile(rb"N4_V[A-Z]\d+[A-Z]_\w+_20\d{6}|\d{8}")
+#: Shorter numbers are counts and sizes.
+_SHORTEST_ID: Final = 6
 _INDEX: Final = re.compile(rb"\[\d*\]")
 _LENGTH: Final = struct.Struct("<I")
 _GE_LINE: Final = re.compile(r'(?P<key>[^\s"]+)(?P<gap>\s+")(?P<value>[^"\n]*)(?P<end>"\s*)')
@@ -25,9 +29,7 @@ _NUMERIC_TEXT: Final = re.compile(r"[-+0-9.eE;, ]*")
 _LARGEST: Final = 4 * 1024 * 1024
 
 
-def clean_ascconv(
-    data: bytes, strings: frozenset[bytes], versions: frozenset[bytes], text: Callable[[bytes], bytes]
-) -> bytes:
+def clean_ascconv(data: bytes, strings: frozenset[bytes], versions: frozenset[bytes], cleaner: TextCleaner) -> bytes:
     """Keep the ASCCONV part of a Siemens protocol: its numbers, and the strings on a list, cleaned.
 
     All before and after it (the XProtocol with its patient and study parameters) goes; dcm2niix and BIDS read nothing
@@ -41,8 +43,8 @@ def clean_ascconv(
         Keys, or their last parts, whose strings stay, such as `tSequenceFileName`.
     versions
         The same for strings that name a software version; they hold a date of their own and stay if they look like one.
-    text
-        Cleans one string.
+    cleaner
+        Cleans one string; a number that is an identifier of the session goes.
     """
     begin = data.find(_BEGIN)
     if begin < 0:
@@ -56,20 +58,21 @@ def clean_ascconv(
         if not equals:
             continue
         if _NUMBER.fullmatch(value):
-            kept.append(line)
+            if len(value) < _SHORTEST_ID or not cleaner.identifies(value):
+                kept.append(line)
         elif (quoted := _QUOTED.fullmatch(value)) is not None:
-            cleaned = _string(_INDEX.sub(b"", key.strip()), quoted["value"], strings, versions, text)
+            cleaned = _string(_INDEX.sub(b"", key.strip()), quoted["value"], strings, versions, cleaner)
             kept.append(key + equals + b" \t" + quoted["quote"] + cleaned + quoted["quote"])
     return b"\n".join((*kept, _END, b""))
 
 
 def _string(
-    name: bytes, value: bytes, strings: frozenset[bytes], versions: frozenset[bytes], text: Callable[[bytes], bytes]
+    name: bytes, value: bytes, strings: frozenset[bytes], versions: frozenset[bytes], cleaner: TextCleaner
 ) -> bytes:
     last = name.rpartition(b".")[2]
     if last in versions and _VERSION.fullmatch(value):
         return value
-    return text(value) if name in strings or last in strings or last in versions else b""
+    return cleaner.clean(value) if name in strings or last in strings or last in versions else b""
 
 
 def _head(line: bytes) -> bytes:
