@@ -60,7 +60,10 @@ def test_values_are_converted_to_the_standard_unit(
 def test_per_cent_and_mmol_per_mol_of_hba1c_are_two_codes_and_never_converted_into_each_other(read_csv: Read) -> None:
     rows = ("HB-1;A;04.05.2023;Blut;HbA1c;5,5;%;", "HB-1;A;04.05.2023;Blut;HbA1c;37;mmol/mol;")
     delivery = read_csv(HEADER, *rows)
-    assert {m.loinc: m.value for m in delivery.measurements} == {"4548-4": 5.5, "59261-8": 37.0}
+    assert {(m.analyte, m.loinc): m.value for m in delivery.measurements} == {
+        ("hba1c", "4548-4"): 5.5,
+        ("hba1c_ifcc", "59261-8"): 37.0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def _measure(
         material=material,
         day=day,
         time=moment,
-        analyte=name,
+        analyte=method.id or name,
         loinc=method.loinc,
         value=value,
         unit=method.unit,

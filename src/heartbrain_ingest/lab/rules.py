@@ -43,6 +43,7 @@ class ReferenceRule(_Strict):
 class MethodRule(_Strict):
     """An analyte in one kind of material."""
 
+    id: str | None = Field(default=None, description="Identifier where it differs from that of the analyte.")
     materials: tuple[str, ...] = Field(min_length=1, description="Materials of the sample.")
     loinc: str = Field(pattern=r"^\d{1,6}-\d$", description="LOINC code.")
     unit: str = Field(description="Standard unit (UCUM), an entry of `units`.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 
@@ -95,9 +95,9 @@ class RecordingName:
     """What a name says. Identifying: it never leaves the inbox."""
 
     #: PatientID as in the DICOM header, if the name holds it.
-    patient_id: str | None
+    patient_id: str | None = field(repr=False)
     #: Day of the recording (not shifted), if the name holds it.
-    day: date | None
+    day: date | None = field(repr=False)
     #: Seconds since midnight, if the name holds a time.
     time_s: int | None
     #: Which rule read it.
