@@ -8,6 +8,7 @@ from pathlib import Path
 import linkahead_embedded
 from heartbrain_ingest.crawl.client import database_errors, db
 from heartbrain_ingest.errors import DatabaseError
+from linkahead_embedded.errors import EmbeddedError
 
 
 def connect(*, ini: Path | None, database: Path, file_root: Path) -> None:
@@ -28,8 +29,10 @@ def connect(*, ini: Path | None, database: Path, file_root: Path) -> None:
         The configuration can't be read, or the server can't be reached.
     """
     if ini is None:
-        with database_errors(f"opening {database.name}"):
+        try:
             linkahead_embedded.connect(database, file_root=file_root, user="heartbrain")
+        except EmbeddedError as error:
+            raise DatabaseError(f"opening {database}: {error}") from error
         return
     if not ini.is_file():
         raise DatabaseError(f"{ini} does not exist")

@@ -93,8 +93,8 @@ class LaboratoryGroupConverter(TypedConverter):
     """Rows of one level as a record: a subject, a sample or a measurement.
 
     Keys, beside `datamodel` and `record`: `level`; `columns`, the columns that the record takes; `unit_of`, which maps
-    a property to the column that holds its unit; `types`, with `column`, `names` (value of the column to RecordType) and
-    `default`, for `$RecordType`. Every column of the last row is a variable.
+    a property to the column that holds its unit; `types`, with `column`, `names` (value of the column to RecordType)
+    and `default`, for `$RecordType`. Every column of the last row is a variable.
     """
 
     def typecheck(self, element: StructureElement) -> bool:

@@ -150,7 +150,7 @@ def load_datamodel(path: Path, *, marker: Path | None = None) -> bool:
         if marker is not None and marker.is_file() and marker.read_text(encoding="utf-8").strip() == digest:
             # A database that was set up anew does not know the model, whatever the marker says.
             last = next(name for name in reversed(model) if model[name].role == "RecordType")
-            if db.execute_query(f"COUNT RECORDTYPE WITH name='{last}'") > 0:
+            if db.count(f"COUNT RECORDTYPE WITH name='{last}'") > 0:
                 return False
         changed = _synchronize(model)
     if marker is not None:
@@ -230,7 +230,7 @@ def _retype(stored: Entity, wanted: Entity, label: str, conflicts: list[str]) ->
     units = stored.unit or "", wanted.unit or ""
     if types[0] == types[1] and units[0] == units[1]:
         return False
-    used = db.execute_query(f"COUNT RECORD WITH '{wanted.name}'")
+    used = db.count(f"COUNT RECORD WITH '{wanted.name}'")
     if used:
         before = " ".join(filter(None, (types[0], units[0])))
         after = " ".join(filter(None, (types[1], units[1])))
