@@ -1,0 +1,170 @@
+"""DATETIME values: what they span, and the three-valued comparison of LinkAhead.
+
+A date gives an interval [low, high): `2015` spans the year, `2015-04-03T10:00:00` spans one second. Two flavours never equal each other:
+partial dates (year, month or day) and time stamps. Of true, false and undefined, only true passes a filter.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import NamedTuple
+
+from .errors import ValueFormatError
+
+_FORM = re.compile(
+    r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
+    r"(?:[T ](?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+    r"\s?(?P<zone>Z|UTC|[+-]\d{2}:?(?:\d{2})?)?)?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+YEAR, MONTH, DAY, HOUR, MINUTE, SECOND = range(1, 7)
+"""Precisions. A fraction of n digits has the precision SECOND + n."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_STEP = {HOUR: timedelta(hours=1), MINUTE: timedelta(minutes=1), SECOND: timedelta(seconds=1)}
+LATEST = 253_402_300_800_000_000
+"""Microseconds of the end of year 9999."""
+
+
+class Span(NamedTuple):
+    """The interval of a date: microseconds since 1970 UTC, `low` included, `high` not; and how many fields were given."""
+
+    low: int
+    high: int
+    precision: int
+
+    @property
+    def is_stamp(self) -> bool:
+        """Tell a time stamp from a partial date."""
+        return self.precision > DAY
+
+
+def microseconds(moment: datetime) -> int:
+    """Count the microseconds from 1970 to an aware moment."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def now() -> int:
+    """Give the present in microseconds since 1970."""
+    return microseconds(datetime.now(UTC))
+
+
+def iso(moment: int) -> str:
+    """Write microseconds since 1970 in the form of version dates: `2024-05-03T10:00:00.000+0000`."""
+    stamp = _EPOCH + moment * _MICROSECOND
+    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03d}+0000"
+
+
+def today() -> Span:
+    """Give the span of the current day in server time (UTC)."""
+    return parse_date(f"{datetime.now(UTC):%Y-%m-%d}")
+
+
+def parse_date(text: str) -> Span:
+    """Read `YYYY[-MM[-DD[(T| )hh[:mm[:ss[.f]]][zone]]]]`; without a zone the time is UTC.
+
+    Raises
+    ------
+    ValueFormatError
+        If the text is no such date, or the date does not exist.
+    """
+    match = _FORM.fullmatch(text.strip())
+    if match is None:
+        raise ValueFormatError(f"'{text[:60]}' is not a date of the form YYYY[-MM[-DD[Thh:mm[:ss[.f]][zone]]]]")
+    part = match.groupdict()
+    try:
+        return _span(part)
+    except (ValueError, OverflowError) as problem:
+        raise ValueFormatError(f"'{text[:60]}' is not a date that exists: {problem}") from None
+
+
+def _span(part: dict[str, str | None]) -> Span:
+    given = [part[field] for field in ("year", "month", "day", "hour", "minute", "second")]
+    precision = sum(field is not None for field in given)
+    year, month, day, hour, minute, second = (
+        int(field) if field else default for field, default in zip(given, (1, 1, 1, 0, 0, 0), strict=True)
+    )
+    start = datetime(year, month, day, hour, minute, second, tzinfo=_zone(part["zone"]))
+    low = microseconds(start)
+    if precision == YEAR:
+        return Span(low, _first_of(year + 1, 1), YEAR)
+    if precision == MONTH:
+        return Span(low, _first_of(year + month // 12, month % 12 + 1), MONTH)
+    if precision == DAY:
+        return Span(low, low + timedelta(days=1) // _MICROSECOND, DAY)
+    fraction = part["fraction"]
+    if fraction is None:
+        return Span(low, low + _STEP[precision] // _MICROSECOND, precision)
+    low += int(fraction[:6].ljust(6, "0"))
+    return Span(low, low + int(10 ** max(0, 6 - len(fraction))), SECOND + len(fraction))
+
+
+def _first_of(year: int, month: int) -> int:
+    return LATEST if year > datetime.max.year else microseconds(datetime(year, month, 1, tzinfo=UTC))
+
+
+def _zone(text: str | None) -> timezone:
+    if text is None or text.upper() in {"Z", "UTC"}:
+        return UTC
+    sign = -1 if text[0] == "-" else 1
+    digits = text[1:].replace(":", "")
+    return timezone(sign * timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0)))
+
+
+def equal(a: Span, b: Span) -> bool | None:
+    """Compare two dates; None is undefined."""
+    if a.is_stamp != b.is_stamp:
+        return None
+    return a.precision == b.precision and a.low == b.low
+
+
+def later(a: Span, b: Span) -> bool | None:
+    """Tell whether `a` is later than `b`; None where the intervals overlap."""
+    if a.low >= b.high:
+        return True
+    if a.high <= b.low or (a.is_stamp and b.is_stamp):
+        return False
+    return None
+
+
+def within(a: Span, b: Span) -> bool:
+    """Tell whether `a` lies in the interval of `b`."""
+    return a.low >= b.low and a.high <= b.high
+
+
+def condition(operator: str, span: Span, column: str = "s") -> tuple[str, list[int]]:
+    """Give the SQL that is true exactly where `value operator span` is true.
+
+    Parameters
+    ----------
+    operator
+        One of `= != < > <= >= IN "NOT IN"`.
+    span
+        The date of the query.
+    column
+        The alias of the statement table, with columns `low`, `high`, `precision`.
+    """
+    low, high, precision = f"{column}.low", f"{column}.high", f"{column}.precision"
+    same = f"({low} = ? AND {precision} = ?)"
+    flavour = f"{precision} > {DAY}" if span.is_stamp else f"{precision} <= {DAY}"
+    match operator:
+        case "=":
+            return same, [span.low, span.precision]
+        case "!=":
+            return f"({flavour} AND NOT {same})", [span.low, span.precision]
+        case ">":
+            return f"{low} >= ?", [span.high]
+        case "<":
+            return f"{high} <= ?", [span.low]
+        case ">=":
+            return f"({low} >= ? AND ({low} >= ? OR {high} = ?))", [span.low, span.high, span.high]
+        case "<=":
+            return f"({high} <= ? AND ({high} <= ? OR {low} = ?))", [span.high, span.low, span.low]
+        case "IN":
+            return f"({low} >= ? AND {low} < ? AND {high} <= ?)", [span.low, span.high, span.high]
+        case "NOT IN":
+            return f"({low} IS NOT NULL AND NOT ({low} >= ? AND {high} <= ?))", [span.low, span.high]
+    raise ValueError(operator)

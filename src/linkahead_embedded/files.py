@@ -1,0 +1,140 @@
+"""The bytes of File entities: a managed folder of blobs beside the database, and files linked in place below the file root."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from .errors import Code
+from .model import EntityDraft, Role, StoredFile
+
+_BLOCK = 1 << 20
+_MAX_PATH = 4000
+MANAGED, LINKED = "managed", "linked"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that came with a request, spooled to disk."""
+
+    path: Path
+    thumbnail: Path | None = None
+
+
+class FileStore:
+    """Resolves File drafts to bytes, and stored files to paths.
+
+    Parameters
+    ----------
+    folder
+        The managed folder; blobs are named by their SHA-512.
+    root
+        Files below it may be linked in place. None: nothing is linked.
+    """
+
+    def __init__(self, folder: Path, root: Path | None) -> None:
+        self.folder = folder
+        self.root = root.resolve() if root is not None else None
+
+    def prepare(self, drafts: list[EntityDraft], uploads: Mapping[str, Upload], *, is_update: bool = False) -> None:
+        """Find the bytes of each File draft, before any lock is taken; note an error on the draft if there are none."""
+        for draft in drafts:
+            if draft.role is Role.FILE:
+                self._prepare(draft, uploads, is_update=is_update)
+
+    def _prepare(self, draft: EntityDraft, uploads: Mapping[str, Upload], *, is_update: bool) -> None:
+        if draft.path is None and is_update:
+            return
+        path = checked_path(draft.path)
+        if path is None:
+            draft.error(
+                Code.BAD_PATH, "A File needs a path that starts with '/' and has neither '..' nor control characters."
+            )
+            return
+        draft.path = path
+        if draft.upload is not None:
+            upload = uploads.get(draft.upload)
+            if upload is None:
+                draft.error(Code.NO_FILE, f"No file was uploaded for '{path}'.")
+            else:
+                self._store_upload(draft, upload)
+        elif not is_update:
+            draft.file = self._link(path)
+            if draft.file is None:
+                draft.error(
+                    Code.NO_FILE,
+                    f"The file does not exist on the server: '{path}'. Upload it, or put it below the file root.",
+                )
+
+    def _store_upload(self, draft: EntityDraft, upload: Upload) -> None:
+        size, checksum = measure(upload.path)
+        if draft.checksum is not None and draft.checksum.lower() != checksum:
+            draft.error(Code.CHECKSUM, f"The checksum of the uploaded file '{draft.path}' is wrong.")
+            return
+        draft.file = self.store(upload.path, size, checksum)
+
+    def store(self, source: Path, size: int, checksum: str) -> StoredFile:
+        """Move a spooled file among the blobs. A blob that nobody comes to use is harmless."""
+        location = f"{checksum[:2]}/{checksum}"
+        target = self.folder / location
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            with source.open("rb") as stream:
+                os.fsync(stream.fileno())
+            source.replace(target)
+        return StoredFile(MANAGED, location, size, checksum)
+
+    def _link(self, path: str) -> StoredFile | None:
+        if self.root is None:
+            return None
+        candidate = (self.root / path.lstrip("/")).resolve()
+        if not candidate.is_relative_to(self.root) or not candidate.is_file():
+            return None
+        size, checksum = measure(candidate)
+        return StoredFile(LINKED, path.lstrip("/"), size, checksum)
+
+    def locate(self, storage: str, location: str) -> Path | None:
+        """Give the path of stored bytes; None if they are gone or a link now leads out of the root."""
+        base = self.folder if storage == MANAGED else self.root
+        if base is None:
+            return None
+        path = (base / location).resolve()
+        return path if path.is_file() and (storage == MANAGED or path.is_relative_to(base)) else None
+
+    def discard(self, locations: list[str]) -> None:
+        """Remove blobs that no entity uses any more."""
+        for location in locations:
+            (self.folder / location).unlink(missing_ok=True)
+
+    def spool(self) -> Path:
+        """Give a fresh file to receive an upload, on the same filesystem as the blobs."""
+        incoming = self.folder / "incoming"
+        incoming.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=incoming)
+        os.close(handle)
+        return Path(name)
+
+
+def checked_path(text: str | None) -> str | None:
+    """Normalise the path of a File entity to one leading slash; None if it is not acceptable."""
+    if not text or len(text) > _MAX_PATH or any(ord(letter) < ord(" ") for letter in text):
+        return None
+    parts = PurePosixPath("/" + text.lstrip("/")).parts
+    if ".." in parts or text.endswith("/") or len(parts) < len(("/", "name")):
+        return None
+    return "/" + "/".join(parts[1:])
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Give size and SHA-512 of a file."""
+    digest = hashlib.sha512()
+    size = 0
+    with path.open("rb", buffering=0) as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+    return size, digest.hexdigest()

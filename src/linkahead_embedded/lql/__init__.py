@@ -1,0 +1,1 @@
+"""The query language: text -> AST -> SQL over indexed tables."""
