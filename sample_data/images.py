@@ -32,12 +32,15 @@ GAIN = {
     Kind.FLAIR: 6000.0,
     Kind.DIFFUSION: 2400.0,
     Kind.BOLD: 3200.0,
-    Kind.FIELD_MAGNITUDE: 9000.0,
-    Kind.FIELD_PHASE: 9000.0,
+    Kind.FIELD_MAGNITUDE: 5000.0,
+    Kind.FIELD_PHASE: 5000.0,
     Kind.SPIN_ECHO_FIELD: 2400.0,
     Kind.REAL_TIME: 12000.0,
 }
 """Stored units per unit of signal."""
+
+FAT_LEFT = 0.1
+"""Part of the signal of fat that fat saturation leaves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +128,12 @@ def render(scene: Scene) -> Iterator[Volume]:
 
 def signal_of(protocol: Protocol, tissue: TissueProperties, *, echo: int = 1, b_value: int = 0) -> float:
     """Give the noise-free signal of a tissue in a series, in units of the fully relaxed signal of water."""
-    kind, repetition, echo_ms = protocol.kind, protocol.repetition_ms, protocol.echo_ms[echo - 1]
+    left = FAT_LEFT if tissue.fat and "FS" in protocol.scan_options.split("\\") else 1.0
+    return left * _equation(protocol, tissue, protocol.echo_ms[echo - 1], b_value)
+
+
+def _equation(protocol: Protocol, tissue: TissueProperties, echo_ms: float, b_value: int) -> float:
+    kind, repetition = protocol.kind, protocol.repetition_ms
     if kind in {Kind.T1W, Kind.FLAIR}:
         return inversion_recovery(
             tissue,

@@ -39,6 +39,8 @@ class TissueProperties:
         f (1), D and D* (mm2/s) of the IVIM model (Le Bihan 1988); D* means nothing where f is 0.
     enhancement:
         Rise of the longitudinal relaxation rate after the contrast agent, 1/s.
+    fat:
+        Whether fat saturation takes the signal away.
     """
 
     proton_density: float
@@ -49,6 +51,7 @@ class TissueProperties:
     diffusion: float
     pseudo_diffusion: float
     enhancement: float
+    fat: bool = False
 
 
 TISSUES: Mapping[Tissue, TissueProperties] = {
@@ -71,9 +74,10 @@ TISSUES: Mapping[Tissue, TissueProperties] = {
         diffusion=0.0002,
         pseudo_diffusion=0.0,
         enhancement=0.0,
+        fat=True,
     ),
     Tissue.SKULL: TissueProperties(
-        proton_density=0.04,
+        proton_density=0.01,
         t1=500.0,
         t2=20.0,
         t2_star=5.0,

@@ -121,6 +121,7 @@ def recordings(plan: StudyPlan, session: Session) -> Iterator[Recording]:
     """Give a session's recordings: they run from before the diffusion to after the BOLD series."""
     diffusion, bold = session.of_kind(Kind.DIFFUSION), session.of_kind(Kind.BOLD)
     start = diffusion.moment(-_RECORD_BEFORE_S)
+    start = start.replace(microsecond=start.microsecond // 1000 * 1000)  # the logs' clocks count in ms
     for number, channel in enumerate(_CHANNELS):
         stop = bold.moment(bold.protocol.duration_s + _RECORD_AFTER_S)
         if channel == "ecg" and session.visit.ecg_ends is not None:

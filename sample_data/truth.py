@@ -236,4 +236,4 @@ def _dates(day: date) -> list[str]:
 
 def _name_parts(name: str) -> list[str]:
     shortest = 3
-    return [part for part in name.replace("^", " ").split(" ") if len(part) > shortest]
+    return [part for part in name.replace("^", " ").split(" ") if len(part) > shortest and not part.endswith(".")]
