@@ -199,6 +199,8 @@ def _parse_rule(data: Any, place: str, record_types: list[str]) -> Rule:
 def _check_name(rule: Rule, place: str) -> None:
     schema = load_schema()
     for entity in rule.entities:
+        if entity in {"sub", "ses", "run"}:
+            raise RulesError(f"{place}.entities.{entity}: is given by the session, not by a rule")
         if entity not in schema.entity_order:
             raise RulesError(f"{place}.entities.{entity}: unknown entity; {nearest(entity, schema.entity_order)}")
     if rule.datatype is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -20,8 +20,21 @@ class Requirement:
 
     name: str
     selectors: tuple[str, ...]
-    checks: tuple[str, ...]
-    fields: tuple[str, ...]
+    checks: tuple[str, ...] = ()
+    #: Fields that must be there.
+    fields: tuple[str, ...] = ()
+    #: Fields that may be there -> what their value must be like (a JSON schema).
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def may_concern(self, kind: Mapping[str, Any]) -> bool:
+        """Say whether the selectors leave room for a kind of image of which nothing else is known."""
+        for selector in self.selectors:
+            try:
+                if not evaluate(selector, kind):
+                    return False
+            except NotKnownError:
+                continue
+        return True
 
     def failure(self, context: Mapping[str, Any]) -> str | None:
         """Say what is not met; None when all is well, the image is not meant, or naming can't know."""
@@ -33,6 +46,10 @@ class Requirement:
         missing = [name for name in self.fields if context["sidecar"].get(name) is None]
         if missing:
             return f"{self.name}: lacks {', '.join(missing)}"
+        for name, definition in self.values.items():
+            value = context["sidecar"].get(name)
+            if value is not None and not conforms(value, definition):
+                return f"{self.name}: {name} may not be {value!r}"
         for check in self.checks:
             try:
                 holds = evaluate(check, context)
@@ -63,6 +80,8 @@ class BidsSchema:
     metadata_names: frozenset[str]
     #: What the schema requires at level error.
     requirements: tuple[Requirement, ...]
+    #: Kind of image -> the requirements that may concern it; filled as kinds are met.
+    _relevant: dict[tuple[str, ...], tuple[Requirement, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def datatypes(self) -> frozenset[str]:
@@ -84,7 +103,11 @@ class BidsSchema:
 
     def failures(self, context: Mapping[str, Any]) -> list[str]:
         """Name every requirement that an image does not meet (see `session` for the context)."""
-        return [failure for requirement in self.requirements if (failure := requirement.failure(context))]
+        kind = {key: context[key] for key in ("datatype", "suffix", "extension", "modality")}
+        key = tuple(kind.values())
+        if key not in self._relevant:
+            self._relevant[key] = tuple(each for each in self.requirements if each.may_concern(kind))
+        return [failure for requirement in self._relevant[key] if (failure := requirement.failure(context))]
 
 
 @lru_cache(maxsize=1)
@@ -142,10 +165,47 @@ def _requirements(schema: Mapping[str, Any]) -> Iterable[Requirement]:
             if not isinstance(rule, Mapping) or "fields" not in rule:
                 continue
             levels = {key: level if isinstance(level, str) else level["level"] for key, level in rule["fields"].items()}
-            required = tuple(fields[key]["name"] for key, level in levels.items() if level == "required")
-            if required:
-                yield Requirement(name, tuple(rule["selectors"]), (), required)
+            yield Requirement(
+                name,
+                tuple(rule["selectors"]),
+                fields=tuple(fields[key]["name"] for key, level in levels.items() if level == "required"),
+                values={fields[key]["name"]: fields[key] for key in levels},
+            )
     for group in schema["rules"]["checks"].values():
         for rule in group.values():
             if rule["issue"]["level"] == "error":
-                yield Requirement(rule["issue"]["code"], tuple(rule["selectors"]), tuple(rule["checks"]), ())
+                yield Requirement(rule["issue"]["code"], tuple(rule["selectors"]), tuple(rule["checks"]))
+
+
+def conforms(value: Any, definition: Mapping[str, Any]) -> bool:
+    """Say whether a value is what the schema's definition of a field asks for.
+
+    Knows the words that the metadata definitions use: anyOf, type, enum, items and bounds of numbers. Formats of text
+    are left to the validator.
+    """
+    if "anyOf" in definition:
+        return any(conforms(value, choice) for choice in definition["anyOf"])
+    kind = definition.get("type")
+    if kind is not None and not _is_kind(value, kind):
+        return False
+    if "enum" in definition and value not in definition["enum"]:
+        return False
+    if isinstance(value, list):
+        return all(conforms(item, definition.get("items", {})) for item in value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return True
+    return (
+        value >= definition.get("minimum", value)
+        and value <= definition.get("maximum", value)
+        and ("exclusiveMinimum" not in definition or value > definition["exclusiveMinimum"])
+        and ("exclusiveMaximum" not in definition or value < definition["exclusiveMaximum"])
+    )
+
+
+def _is_kind(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "integer":
+        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    kinds: dict[str, type | tuple[type, ...]] = {"number": (int, float), "string": str, "array": list, "object": dict}
+    return kind in kinds and isinstance(value, kinds[kind])

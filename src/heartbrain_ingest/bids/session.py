@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -81,10 +81,14 @@ def _settle(drafts: Sequence[Draft], schema: BidsSchema) -> None:
     while True:
         assign_runs(drafts)
         complete_echo_times(drafts)
+        beside: dict[Any, set[str]] = {}
+        for draft in drafts:
+            beside.setdefault((draft.family, draft.run), set()).add(draft.suffix)
         incomplete = []
         for draft in drafts:
             if draft.datatype is not None:
-                findings = [*_missing_entities(draft, schema), *schema.failures(_context(draft, drafts, schema))]
+                context = _context(draft, beside[draft.family, draft.run], schema)
+                findings = [*_missing_entities(draft, schema), *schema.failures(context)]
                 if findings:
                     incomplete.append((draft, findings))
         if not incomplete:
@@ -105,17 +109,15 @@ def _missing_entities(draft: Draft, schema: BidsSchema) -> list[str]:
     return [f"the name lacks {', '.join(missing)}"] if missing else []
 
 
-def _context(draft: Draft, drafts: Sequence[Draft], schema: BidsSchema) -> dict[str, Any]:
-    """Tell the schema's expressions what is known of an image before it is written (BIDS schema, "context")."""
+def _context(draft: Draft, beside: Collection[str], schema: BidsSchema) -> dict[str, Any]:
+    """Tell the schema's expressions what is known of an image before it is written (BIDS schema, "context").
+
+    `beside` names the suffixes of the images acquired together with it.
+    """
     shape = draft.candidate.shape
     while len(shape) > 3 and shape[-1] == 1:  # noqa: PLR2004 - dcm2niix writes a single volume with three dimensions
         shape = shape[:-1]
-    beside = {
-        other.suffix
-        for other in drafts
-        if other.datatype == draft.datatype and (other.family, other.run) == (draft.family, draft.run)
-    }
-    associations: dict[str, Any] = {suffix: {} for suffix in beside & {"magnitude", "magnitude1", "m0scan"}}
+    associations: dict[str, Any] = {suffix: {} for suffix in {"magnitude", "magnitude1", "m0scan"} & set(beside)}
     if draft.candidate.b_values:
         columns = len(draft.candidate.b_values)
         associations["bval"] = {"n_cols": columns, "n_rows": 1, "values": list(draft.candidate.b_values)}
