@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from heartbrain_ingest.lab import LabDelivery, LabRules, LabTableError, Refusal, SubjectRef, is_lab_table, read_table
@@ -212,6 +213,23 @@ def test_a_file_without_a_known_header_is_refused_as_a_whole(
     with pytest.raises(LabTableError) as caught:
         read_table(path, rules, lambda _: None)
     assert caught.value.code == "LAB_UNREADABLE"
+
+
+def test_a_damaged_workbook_is_refused_and_raises_nothing_else(tmp_path: Path, rules: LabRules) -> None:
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(["PatientID", "Datum", "Parameter", "Ergebnis"])
+    whole = tmp_path / "whole.xlsx"
+    book.save(whole)
+    content = whole.read_bytes()
+    damaged = tmp_path / "damaged.xlsx"
+    refused = 0
+    for place in range(0, len(content), 97):
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            read_table(damaged, rules, lambda _: None)
+        except LabTableError:
+            refused += 1
+    assert refused > 10
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heartbrain_ingest.physio import Kind, PhysioRules, RecordingError, is_physio_log, read_recording
 
@@ -48,6 +50,17 @@ def test_four_ecg_channels_of_newer_software_become_four_columns(
     recording = read_recording(log, rules)
     assert recording.samples.tolist() == [[10, 10, 10, 10]]
     assert recording.columns == ("ecg_I", "ecg_aVF", "ecg_3", "ecg_4")
+
+
+def test_the_five_signals_of_an_xa_respiration_log_become_five_columns(
+    write_log: Callable[..., Path], rules: PhysioRules
+) -> None:
+    log = write_log("a.resp", "1 2 20 2 5002 LOGVERSION_RESP   3 6002 1 20 30 40 50 5000 2 21 31 41 51 3 5003")
+    recording = read_recording(log, rules)
+    np.testing.assert_array_equal(recording.samples[:2], [[1, 20, 30, 40, 50], [2, 21, 31, 41, 51]])
+    assert recording.triggers.tolist() == [False, True, False]
+    assert recording.columns == ("respiratory", "biomatrix_1", "biomatrix_2", "biomatrix_3", "biomatrix_4")
+    assert recording.sampling_frequency == 400
 
 
 def test_the_first_line_says_the_kind_whatever_the_file_is_called(
@@ -156,11 +169,43 @@ def test_logs_shortened_to_a_few_samples_are_read_at_their_nominal_rate(
 
 
 @pytest.mark.shared_data
+@pytest.mark.parametrize("signal", ["puls", "resp"])
+def test_samples_ahead_of_the_revision_region_are_part_of_the_recording(
+    shared_data: Path, rules: PhysioRules, signal: str
+) -> None:
+    recording = read_recording(shared_data / "physio" / "siemens_pmu_ve11c" / f"sample_VE11C.{signal}", rules)
+    assert recording.duration_s == pytest.approx((recording.stop_ms - recording.start_ms) / 1000, abs=0.003)
+    steps = np.abs(np.diff(recording.samples[:, 0]))
+    assert steps[204] <= steps.max() / 2
+
+
+@given(
+    values=st.lists(st.integers(0, 4095), min_size=1, max_size=60),
+    codes=st.lists(
+        st.tuples(st.integers(0, 60), st.sampled_from(["5000", "6000", "5002 MSGTYPE 103 6002"])), max_size=9
+    ),
+)
+def test_codes_and_regions_anywhere_never_change_the_samples(
+    tmp_path_factory: pytest.TempPathFactory,
+    rules: PhysioRules,
+    values: list[int],
+    codes: list[tuple[int, str]],
+) -> None:
+    words = [str(value) for value in values]
+    for place, code in codes:
+        words.insert(place, code)
+    log = tmp_path_factory.mktemp("log") / "a.puls"
+    line = " ".join(["1 2 40 280 5002 LOGVERSION_PULS   1 6002", *words, "5003"])
+    log.write_text(f"{line}\nLogStartMDHTime: 5\nLogStopMDHTime: 9\n6003\n")
+    assert read_recording(log, rules).samples[:, 0].tolist() == values
+
+
+@pytest.mark.shared_data
 @pytest.mark.parametrize(("signal", "label"), [("puls", "cardiac"), ("resp", "respiratory")])
 def test_the_expected_table_of_another_tool_is_a_part_of_ours(
     shared_data: Path, rules: PhysioRules, signal: str, label: str
 ) -> None:
-    # That tool drops what lies before the second text region; its 100 rows stand 205 samples into the log.
+    # That tool drops the 205 samples before the second text region.
     folder = shared_data / "physio" / "siemens_pmu_ve11c"
     recording = read_recording(folder / f"sample_VE11C.{signal}", rules)
     expected = np.loadtxt(folder / f"pmu_VE11C_{label}.tsv")

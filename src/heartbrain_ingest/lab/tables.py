@@ -6,6 +6,7 @@ import csv
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -22,6 +23,8 @@ DELIMITERS = ";\t,|"
 TEXT_EXTENSIONS = {".csv", ".tsv", ".txt"}
 SNIFF_BYTES = 4096
 LEAST_COLUMNS = 3
+#: What openpyxl lets through for a damaged or encrypted workbook; the XML parsers' errors are SyntaxErrors.
+DAMAGE = (SyntaxError, RuntimeError, EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ def _read_workbook(path: Path) -> Iterator[Sheet]:
                     yield Sheet(number=number, name=sheet.title, rows=rows)
             finally:
                 workbook.close()
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError):
+    except (InvalidFileException, zipfile.BadZipFile, zlib.error, *DAMAGE):
         raise LabTableError("LAB_UNREADABLE", "the workbook is damaged") from None
 
 

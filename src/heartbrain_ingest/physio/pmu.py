@@ -3,7 +3,8 @@
 One line of numbers, then lines of statistics. The line holds a short header, samples, event codes and text regions:
 
 - 5000, 6000: an event of the monitor's own detector begins, ends; no sample
-- 5002 ... 6002: a region of text (versions, trigger settings, messages); it may stand between any two samples
+- 5002 ... 6002: a region of text (versions, trigger settings, messages); it may stand between any two samples. Some
+  readers drop what is ahead of the region `uiHwRevision`; the clock and the unbroken curve say that it's recorded too
 - 5003: the samples end; the statistics follow, up to 6003
 - ECG: the channels take turns; channel *n* is shifted by 8192 n, so each value tells its channel. Samples have 12 bits,
   so no sample of any channel looks like a code.
