@@ -110,8 +110,10 @@ def _sidecar(recording: Recording, start_time: float, rules: PhysioRules) -> dic
     }
     if rule.band is not None and recording.kind is not Kind.TRIGGER:
         content["NumberOfPeaks"] = len(rhythm.peaks)
-        content["MeanRate"] = None if rhythm.mean_rate is None else round(rhythm.mean_rate, RATE_DIGITS)
-        content["SignalQuality"] = None if rhythm.quality is None else round(rhythm.quality, RATE_DIGITS)
+        # What can't be told is absent, as everywhere in BIDS sidecars.
+        for name, value in (("MeanRate", rhythm.mean_rate), ("SignalQuality", rhythm.quality)):
+            if value is not None:
+                content[name] = round(value, RATE_DIGITS)
     return content
 
 
