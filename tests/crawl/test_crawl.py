@@ -257,14 +257,15 @@ def test_a_crawl_writes_nothing_to_standard_output_or_the_shared_temporary_folde
 def test_a_folder_that_the_definition_does_not_know_is_refused(site: Site, crawled: Crawl) -> None:
     odd = site.project / "notes"
     odd.mkdir(parents=True)
-    with pytest.raises(DatabaseError, match="finds no record in notes"):
+    with pytest.raises(DatabaseError, match="no converter for notes"):
         crawled(odd)
 
 
-def test_records_that_the_database_refuses_leave_no_trace(site: Site, crawled: Crawl) -> None:
+def test_a_database_without_the_data_model_refuses_the_records_and_keeps_no_trace(
+    site: Site, crawled: Crawl, tmp_path: Path
+) -> None:
     folder = site.put_session()
-    linkahead.Property(name="FlipAngle").retrieve().delete()
-    with pytest.raises(DatabaseError, match="crawling"):
+    crawl.connect(ini=None, database=tmp_path / "empty.db", file_root=site.archive)
+    with pytest.raises(DatabaseError, match=f"crawling {folder.name}"):
         crawled(folder)
-    assert find("FIND Session") == []
-    assert find("FIND FILE") == []
+    assert linkahead.count("COUNT ENTITY WITH id > 99") == 0

@@ -125,7 +125,7 @@ class AcquisitionConverter(TypedConverter):
         named = element.content.get("RecordType", base)
         if isinstance(named, str) and self.view.is_below(named, base):
             return named
-        warn("UNKNOWN_RECORD_TYPE", Path(element.path), f"RecordType {named!r} is not below {base}; stored as {base}")
+        warn("UNKNOWN_RECORD_TYPE", Path(element.path), f"its RecordType is not below {base}; stored as {base}")
         return base
 
     def create_records(self, values: GeneralStore, records: RecordStore, element: AcquisitionElement) -> KeysModified:

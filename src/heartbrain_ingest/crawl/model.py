@@ -145,17 +145,23 @@ def load_datamodel(path: Path, *, marker: Path | None = None) -> bool:
         The database can't be reached, or holds data that the changed model would break; nothing was changed then.
     """
     digest = _digest(path)
-    model = parse_datamodel(path)
     with database_errors(f"loading {path.name}"):
-        if marker is not None and marker.is_file() and marker.read_text(encoding="utf-8").strip() == digest:
-            # A database that was set up anew does not know the model, whatever the marker says.
-            last = next(name for name in reversed(model) if model[name].role == "RecordType")
-            if db.count(f"COUNT RECORDTYPE WITH name='{last}'") > 0:
-                return False
+        if marker is not None and _is_loaded(marker, digest):
+            return False
+        model = parse_datamodel(path)
         changed = _synchronize(model)
     if marker is not None:
-        marker.write_text(digest + "\n", encoding="utf-8")
+        last = next(name for name in reversed(model) if model[name].role == "RecordType")
+        marker.write_text(f"{digest} {last}\n", encoding="utf-8")
     return changed
+
+
+def _is_loaded(marker: Path, digest: str) -> bool:
+    """Tell whether the marked model is this one, and the database has it: it may have been set up anew since."""
+    if not marker.is_file():
+        return False
+    marked, _, record_type = marker.read_text(encoding="utf-8").strip().partition(" ")
+    return marked == digest and bool(record_type) and db.count(f"COUNT RECORDTYPE WITH name='{record_type}'") > 0
 
 
 def _synchronize(model: dict[str, Entity]) -> bool:

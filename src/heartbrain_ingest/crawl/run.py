@@ -6,11 +6,14 @@ A run covers one delivery, because caoscrawler's graph is quadratic in the numbe
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import io
 import logging
 import os
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +21,12 @@ from typing import Any
 
 from caoscrawler.converters import ConverterValidationError
 from caoscrawler.crawl import Crawler, SecurityMode
-from caoscrawler.scanner import load_definition, scan_structure_elements
+from caoscrawler.scanner import (
+    create_converter_registry,
+    create_transformer_registry,
+    load_definition,
+    scan_structure_elements,
+)
 from caoscrawler.structure_elements import Directory
 
 from heartbrain_ingest.crawl.client import database_errors
@@ -107,8 +115,19 @@ def _own_process_state() -> Iterator[None]:
                 os.environ["SHARED_DIR"] = shared
 
 
-def load_cfood(path: Path) -> dict[str, Any]:
-    """Read a crawler definition; the data model files that it names are taken relative to it.
+@dataclass(frozen=True, kw_only=True)
+class _Rules:
+    """A crawler definition, ready to use."""
+
+    definition: dict[str, Any]
+    converters: dict[str, Any]
+    transformers: dict[str, Any]
+    #: The data model file that the definition names first.
+    datamodel: Path | None
+
+
+def _load_rules(cfood: Path) -> _Rules:
+    """Read a crawler definition; one that did not change is read once per process.
 
     Raises
     ------
@@ -116,31 +135,40 @@ def load_cfood(path: Path) -> dict[str, Any]:
         The file is no crawler definition.
     """
     try:
-        definition: dict[str, Any] = load_definition(str(path))
-    except Exception as error:  # YAML, JSON schema and version errors, each of another library
-        raise RulesError(f"{path}: {str(error).splitlines()[0]}") from error
-    _resolve(definition, path.parent)
-    return definition
+        digest = hashlib.sha256(cfood.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RulesError(f"{cfood}: {error.strerror}") from error
+    return _read_rules(cfood, digest)
 
 
-def _resolve(definition: dict[str, Any], folder: Path) -> None:
+@functools.lru_cache(maxsize=4)
+def _read_rules(cfood: Path, digest: str) -> _Rules:  # noqa: ARG001  the digest is the cache's key
+    try:
+        definition: dict[str, Any] = load_definition(str(cfood))
+        converters = create_converter_registry(definition)
+        transformers = create_transformer_registry(definition)
+    except Exception as error:  # YAML, JSON schema, import and version errors, each of another library
+        raise RulesError(f"{cfood}: {str(error).splitlines()[0]}") from error
+    models = _resolve(definition, cfood.parent)
+    return _Rules(
+        definition=definition,
+        converters=converters,
+        transformers=transformers,
+        datamodel=models[0] if models else None,
+    )
+
+
+def _resolve(definition: dict[str, Any], folder: Path) -> list[Path]:
+    """Make the data model files that a definition names absolute; they are relative to its folder."""
+    found: list[Path] = []
     # YAML aliases make the definition a graph, but an absolute path stays what it is when met again.
     for key, value in definition.items():
         if key == "datamodel" and isinstance(value, str):
             definition[key] = str(folder / value)
+            found.append(folder / value)
         elif isinstance(value, dict):
-            _resolve(value, folder)
-
-
-def _find_datamodel(definition: dict[str, Any]) -> Path | None:
-    """Give the data model file that the definition names first."""
-    for key, value in definition.items():
-        if key == "datamodel":
-            return Path(value)
-        found = _find_datamodel(value) if isinstance(value, dict) else None
-        if found is not None:
-            return found
-    return None
+            found += _resolve(value, folder)
+    return found
 
 
 def scan(folder: Path, *, archive: Path, cfood: Path) -> list[Any]:
@@ -165,18 +193,27 @@ def scan(folder: Path, *, archive: Path, cfood: Path) -> list[Any]:
     RulesError
         The definition can't be used.
     DatabaseError
-        The folder is not below the archive.
+        The folder is not below the archive, or no converter takes it.
     """
     try:
         way = folder.resolve().relative_to(archive.resolve())
     except ValueError as error:
         raise DatabaseError(f"{folder} is not below {archive}") from error
     root = str(archive.resolve())
-    definition = load_cfood(cfood)
+    rules = _load_rules(cfood)
     try:
-        entities: list[Any] = scan_structure_elements(
-            [Directory(archive.name, root)], definition, restricted_path=[archive.name, *way.parts]
-        )
+        with warnings.catch_warnings():
+            # A folder that no converter takes is only warned of; here it is what was asked for.
+            warnings.filterwarnings("error", message="A 'restricted_path' argument", category=UserWarning)
+            entities: list[Any] = scan_structure_elements(
+                [Directory(archive.name, root)],
+                rules.definition,
+                converter_registry=rules.converters,
+                restricted_path=[archive.name, *way.parts],
+                registered_transformer_functions=rules.transformers,
+            )
+    except UserWarning as error:
+        raise DatabaseError(f"{cfood.name} has no converter for {folder.name}") from error
     except ConverterValidationError as error:
         raise RulesError(f"{cfood.name}: {error.message}") from error
     for entity in entities:
@@ -219,14 +256,12 @@ def crawl_delivery(
     """
     with _own_process_state(), _collecting() as collector, database_errors(f"crawling {folder.name}"):
         entities = scan(folder, archive=archive, cfood=cfood)
-        if not any(entity.role == "Record" and entity.name != folder.parent.name for entity in entities):
-            raise DatabaseError(f"{cfood.name} finds no record in {folder.name}")
         total = count_distinct(entities)
         paths = {str(entity.path) for entity in entities if entity.role == "File"}
         if server_root is not None:
             link_files(folder, archive=archive, server_root=server_root, wanted=paths)
         adapter = PrefetchingAdapter(identifiables, paths)
-        model = _find_datamodel(load_cfood(cfood))
+        model = _load_rules(cfood).datamodel
         retired = retire(entities, view=view_datamodel(model), adapter=adapter) if model is not None else Retired()
         if retired.outdated:
             warn("OLDER_REVISION", folder, "the database has a later revision of this session; nothing was changed")
