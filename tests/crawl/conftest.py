@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+
+from heartbrain_ingest import crawl
 
 PROJECT = "2023_HeartAndBrain"
 SUBJECT = "sub-K7Q2ABCD"
@@ -147,3 +150,33 @@ def site(tmp_path: Path, project_root: Path) -> Site:
     archive = tmp_path / "archive"
     archive.mkdir()
     return Site(archive=archive, rules=project_root / "crawler_config")
+
+
+@pytest.fixture(scope="session")
+def modelled(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Path:
+    """Give the database file of an embedded LinkAhead that knows the shipped data model and nothing else."""
+    folder = tmp_path_factory.mktemp("modelled")
+    crawl.connect(ini=None, database=folder / "linkahead.db", file_root=folder)
+    crawl.load_datamodel(project_root / "crawler_config" / "datamodel.yml")
+    return folder / "linkahead.db"
+
+
+@pytest.fixture
+def crawled(site: Site, tmp_path: Path, modelled: Path) -> Callable[[Path], crawl.CrawlReport]:
+    """Give a function that crawls a folder into an embedded LinkAhead that knows the shipped data model."""
+    database = tmp_path / "linkahead.db"
+    with sqlite3.connect(modelled) as source, sqlite3.connect(database) as copy:
+        source.backup(copy)
+    source.close()
+    copy.close()
+    crawl.connect(ini=None, database=database, file_root=site.archive)
+
+    def run(folder: Path) -> crawl.CrawlReport:
+        return crawl.crawl_delivery(
+            folder,
+            archive=site.archive,
+            cfood=site.rules / "cfood.yml",
+            identifiables=site.rules / "identifiables.yml",
+        )
+
+    return run

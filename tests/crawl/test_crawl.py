@@ -19,24 +19,7 @@ if TYPE_CHECKING:
 STEM = "sub-K7Q2ABCD_ses-20230504"
 T1W = f"{STEM}_acq-mprage_ce-gd_run-1_T1w"
 
-Crawl = Callable[..., crawl.CrawlReport]
-
-
-@pytest.fixture
-def crawled(site: Site, tmp_path: Path) -> Crawl:
-    """Give a function that crawls a folder into an embedded LinkAhead that knows the shipped data model."""
-    crawl.connect(ini=None, database=tmp_path / "linkahead.db", file_root=site.archive)
-    crawl.load_datamodel(site.rules / "datamodel.yml")
-
-    def run(folder: Path) -> crawl.CrawlReport:
-        return crawl.crawl_delivery(
-            folder,
-            archive=site.archive,
-            cfood=site.rules / "cfood.yml",
-            identifiables=site.rules / "identifiables.yml",
-        )
-
-    return run
+Crawl = Callable[[Path], crawl.CrawlReport]
 
 
 def find(question: str) -> list[Any]:

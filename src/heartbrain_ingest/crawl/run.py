@@ -28,12 +28,15 @@ from caoscrawler.scanner import (
     scan_structure_elements,
 )
 from caoscrawler.structure_elements import Directory
+from linkahead.queries import query
+from linkahead.utils.escape import escape_squoted_text
 
 from heartbrain_ingest.crawl.client import database_errors
 from heartbrain_ingest.crawl.files import link_files
 from heartbrain_ingest.crawl.model import view_datamodel
 from heartbrain_ingest.crawl.prefetch import PrefetchingAdapter
 from heartbrain_ingest.crawl.revision import Retired, retire
+from heartbrain_ingest.crawl.samples import attach_samples
 from heartbrain_ingest.crawl.sidecars import LOGGER, warn
 from heartbrain_ingest.errors import DatabaseError, RulesError
 
@@ -124,6 +127,8 @@ class _Rules:
     transformers: dict[str, Any]
     #: The data model file that the definition names first.
     datamodel: Path | None
+    #: Largest distance between a sample and its session in days; None where the definition reads no samples.
+    session_within_days: int | None
 
 
 def _load_rules(cfood: Path) -> _Rules:
@@ -155,6 +160,7 @@ def _read_rules(cfood: Path, digest: str) -> _Rules:  # noqa: ARG001  the digest
         converters=converters,
         transformers=transformers,
         datamodel=models[0] if models else None,
+        session_within_days=_find_days(definition),
     )
 
 
@@ -169,6 +175,16 @@ def _resolve(definition: dict[str, Any], folder: Path) -> list[Path]:
         elif isinstance(value, dict):
             found += _resolve(value, folder)
     return found
+
+
+def _find_days(definition: dict[str, Any]) -> int | None:
+    for key, value in definition.items():
+        if key == "session_within_days":
+            return int(value)
+        found = _find_days(value) if isinstance(value, dict) else None
+        if found is not None:
+            return found
+    return None
 
 
 def scan(folder: Path, *, archive: Path, cfood: Path) -> list[Any]:
@@ -261,8 +277,12 @@ def crawl_delivery(
         if server_root is not None:
             link_files(folder, archive=archive, server_root=server_root, wanted=paths)
         adapter = PrefetchingAdapter(identifiables, paths)
-        model = _load_rules(cfood).datamodel
-        retired = retire(entities, view=view_datamodel(model), adapter=adapter) if model is not None else Retired()
+        rules = _load_rules(cfood)
+        retired = (
+            retire(entities, view=view_datamodel(rules.datamodel), adapter=adapter)
+            if rules.datamodel is not None
+            else Retired()
+        )
         if retired.outdated:
             warn("OLDER_REVISION", folder, "the database has a later revision of this session; nothing was changed")
             return CrawlReport(inserted=0, updated=0, unchanged=total, superseded=0, warnings=tuple(collector.warnings))
@@ -272,14 +292,24 @@ def crawl_delivery(
             inserted, updated = crawler.synchronize(unique_names=False, crawled_data=entities)
         except (RuntimeError, ValueError) as error:
             raise DatabaseError(f"crawling {folder.name}: {str(error).strip().splitlines()[0]}") from error
+        attached = 0
+        if rules.session_within_days is not None:
+            attached = attach_samples(_subjects(entities), within=rules.session_within_days)
     changed = {entity.id for entity in updated} | retired.changed
     return CrawlReport(
         inserted=len(inserted),
-        updated=len(changed) + len(retired.superseded),
+        updated=len(changed) + len(retired.superseded) + attached,
         unchanged=max(0, total - len(inserted) - len(changed)),
         superseded=len(retired.superseded),
         warnings=tuple(collector.warnings),
     )
+
+
+def _subjects(entities: list[Any]) -> list[int]:
+    """Give the ids that the crawled subjects have in the database."""
+    names = {entity.name for entity in entities if [parent.name for parent in entity.parents] == ["Subject"]}
+    found = (query(f"FIND RECORD 'Subject' WITH name='{escape_squoted_text(name)}'") for name in sorted(names))
+    return [subject.id for subjects in found for subject in subjects]
 
 
 def count_distinct(entities: list[Any]) -> int:
