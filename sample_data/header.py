@@ -13,8 +13,8 @@ from pydicom.uid import MRImageStorage
 from sample_data.csa import Tag, encode
 from sample_data.images import PHASE_INTERCEPT, PHASE_SLOPE, Volume
 from sample_data.people import Person, Site, Visit
-from sample_data.plan import Kind, Protocol
 from sample_data.protocol_text import protocol_text
+from sample_data.protocols import Kind, Protocol
 
 UID_ROOT = "1.3.12.2.1107.5.2.43"
 MODEL = "Prisma_fit"

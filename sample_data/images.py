@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sample_data.geometry import Plane, Slab, Vector, cut, interleaved_times
 from sample_data.people import Visit
 from sample_data.phantom import TISSUES, Head, Tissue, TissueProperties, lookup
-from sample_data.plan import DIRECTIONS, Kind, Protocol
+from sample_data.protocols import DIRECTIONS, Kind, Protocol
 from sample_data.rhythm import Rhythm
 from sample_data.signal import (
     FULL_SCALE,

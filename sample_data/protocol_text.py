@@ -8,7 +8,7 @@ from __future__ import annotations
 from sample_data.geometry import Slab
 from sample_data.images import Volume
 from sample_data.people import Person, Site
-from sample_data.plan import Kind, Protocol
+from sample_data.protocols import Kind, Protocol
 
 _XPROTOCOL = """<XProtocol>
 {{

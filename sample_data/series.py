@@ -12,7 +12,7 @@ from sample_data.encoding import SeriesTemplate
 from sample_data.geometry import Slab, tile
 from sample_data.header import UID_ROOT, SeriesContext, b_matrix, dicom_time, image_tags, shared_header
 from sample_data.images import Volume
-from sample_data.plan import DIRECTIONS, Kind, Protocol
+from sample_data.protocols import DIRECTIONS, Kind, Protocol
 
 _DIFFERING = (
     0x00080008,  # ImageType

@@ -15,7 +15,8 @@ from sample_data import laboratory, truth
 from sample_data.header import UID_ROOT, SeriesContext
 from sample_data.images import Scene, render
 from sample_data.people import Visit
-from sample_data.plan import Kind, StudyPlan, Subject
+from sample_data.plan import StudyPlan, Subject
+from sample_data.protocols import Kind
 from sample_data.recordings import Recording, record
 from sample_data.rhythm import Rhythm
 from sample_data.series import series_files

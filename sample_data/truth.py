@@ -14,7 +14,8 @@ from sample_data.images import stored_signals
 from sample_data.laboratory import LaboratoryValue
 from sample_data.people import Person, Site, Visit
 from sample_data.phantom import TISSUES, Head
-from sample_data.plan import DIRECTIONS, Kind, Protocol, Subject
+from sample_data.plan import Subject
+from sample_data.protocols import DIRECTIONS, Kind, Protocol
 from sample_data.recordings import MPCU_LEAD_MS, SAMPLE_MS, Recording
 
 AGE_CAP = 90

@@ -102,7 +102,7 @@ def converted(small_study: Study, tmp_path_factory: pytest.TempPathFactory) -> C
             sidecar=sidecar,
             affine=loaded.affine,
             voxels=np.asarray(loaded.dataobj, dtype=np.float64),
-            zooms=tuple(float(one) for one in loaded.header.get_zooms()),
+            zooms=tuple(float(one) for one in loaded.header["pixdim"][1 : loaded.ndim + 1]),
         )
         images.setdefault((sidecar["StudyInstanceUID"], sidecar["SeriesNumber"]), []).append(image)
     return Converted(output=done.stdout + done.stderr, images=images)

@@ -15,7 +15,8 @@ import pytest
 from sample_data import generate
 from sample_data.people import PERSONS
 from sample_data.phantom import TISSUES, Tissue
-from sample_data.plan import B_VALUES, DIRECTIONS, study_plan
+from sample_data.plan import study_plan
+from sample_data.protocols import B_VALUES, DIRECTIONS
 from sample_data.signal import ivim_attenuation
 from sample_data.truth import session_truth
 
