@@ -109,6 +109,24 @@ def test_two_reconstructions_of_one_acquisition_are_told_apart_by_rec(make, name
     assert short(images["2/2"]) == "anat/rec-norm_T1w"
 
 
+def test_water_fat_and_both_phases_of_one_acquisition_are_told_apart(make, name, short):
+    kinds = ("W", "F", "IN_PHASE", "OPP_PHASE")
+    series = [
+        make(
+            f"t1_vibe_dixon_{kind}",
+            number,
+            minute=1,
+            protocol="t1_vibe_dixon",
+            image_type=["DERIVED", "PRIMARY", "DIXON", kind],
+            sidecar={"ImageType": ["DERIVED", "PRIMARY", "DIXON", *kind.split("_")]},
+        )
+        for number, kind in enumerate(kinds, 1)
+    ]
+    images = name(series)
+    names = [short(images[f"{number}/{number}"]) for number in (1, 2, 3, 4)]
+    assert names == ["anat/rec-w_T1w", "anat/rec-f_T1w", "anat/rec-inphase_T1w", "anat/rec-oppphase_T1w"]
+
+
 def test_a_gradient_echo_field_map_is_complete_and_points_at_what_it_corrects(make, name, short):
     images = name([*gre_field_map(make, 2), make("ep2d_bold_rest", 5, **BOLD)])
     assert [short(images[key]) for key in ("2/e1", "2/e2", "3/e2_ph")] == [

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+
+from heartbrain_ingest.bids.facts import FACTS
 
 EPI = {
     "sidecar": {"PulseSequenceDetails": "%SiemensSeq%\\ep2d_bold", "SequenceName": "*epfid2d1_64"},
@@ -37,7 +41,36 @@ IVIM = (0.0, 10.0, 20.0, 30.0, 50.0, 80.0, 100.0, 150.0, 200.0, 300.0, 400.0, 50
         ("t1_mprage_sag_KM", {}, "anat/ce-contrast_T1w", "T1WeightedImage"),
         ("t1_mprage_sag_ohne_KM", {}, "anat/T1w", "T1WeightedImage"),
         ("t1_mprage_sag", {"header": {"ContrastBolusAgent": "None"}}, "anat/T1w", "T1WeightedImage"),
+        ("t1_mpr_ns_sag_p2", {"sidecar": {"SequenceName": "*tfl3d1_ns"}}, "anat/T1w", "T1WeightedImage"),
+        ("sT1W_3D_TFE", {}, "anat/T1w", "T1WeightedImage"),
+        ("t1_gre_fsp_3d_sag", {"header": {"Manufacturer": "UIH"}}, "anat/T1w", "T1WeightedImage"),
         ("t2_tse_tra", {}, "anat/T2w", "T2WeightedImage"),
+        ("t2_tse_knee_rt", {}, "anat/T2w", "T2WeightedImage"),
+        ("sT2W_TSE", {"header": {"Manufacturer": "Philips Medical Systems"}}, "anat/T2w", "T2WeightedImage"),
+        ("t2_fse_tra", {"header": {"Manufacturer": "UIH"}}, "anat/T2w", "T2WeightedImage"),
+        (
+            "SWAN",
+            {"header": {"Manufacturer": "GE MEDICAL SYSTEMS"}},
+            "anat/acq-swi_T2starw",
+            "SusceptibilityWeightedImage",
+        ),
+        ("VEN_BOLD_HR", {"shape": (64, 64, 30, 2)}, "anat/acq-swi_T2starw", "SusceptibilityWeightedImage"),
+        ("T2W_FFE", {"header": {"Manufacturer": "Philips"}}, "anat/T2starw", "T2StarWeightedImage"),
+        (
+            "mp2rage_UNI_Images",
+            {"image_type": ["DERIVED", "PRIMARY", "M", "ND", "UNI"]},
+            "anat/UNIT1",
+            "T1WeightedImage",
+        ),
+        ("FE_EPI_fMRI", EPI | {"header": {"Manufacturer": "CANON_MEC"}}, "func/task-unnamed_bold", "BOLDImage"),
+        ("rs-fMRI", EPI | {"header": {"Manufacturer": "Philips"}}, "func/task-rest_bold", "BOLDImage"),
+        (
+            "3D pCASL_relCBF",
+            {"image_type": ["DERIVED", "PRIMARY", "ASL", "RCBF"]},
+            "sourcedata/derived/desc-3dpcaslrelcbf_perfusion",
+            "DerivedImage",
+        ),
+        ("ep2d_perf_DSC", {"shape": (64, 64, 9, 60)}, "sourcedata/perfusion/desc-perfdsc_perfusion", "PerfusionImage"),
         ("Ax T2 PROPELLER", {}, "anat/T2w", "T2WeightedImage"),
         ("T2W_TSE_ax", {}, "anat/T2w", "T2WeightedImage"),
         ("t2_tirm_tra_dark-fluid", {}, "anat/FLAIR", "FLAIRImage"),
@@ -151,3 +184,10 @@ def test_the_direction_is_that_of_the_patient_whatever_the_slice_orientation(mak
     sidecar = {"ImageOrientationPatientDICOM": orientation, "PhaseEncodingDirection": encoding}
     naming, _ = rules.decide(make("ep2d_bold_rest", shape=(64, 64, 30, 9), sidecar=EPI["sidecar"] | sidecar))
     assert naming.entities["dir"] == label
+
+
+def test_every_fact_is_named_where_the_steward_reads(project_root):
+    text = (
+        (project_root / "crawler_config" / "bids_rules.yml").read_text(encoding="utf-8").partition("record_types:")[0]
+    )
+    assert set(FACTS) <= set(re.findall(r"[a-z0-9_]+", text))

@@ -125,6 +125,16 @@ def test_the_same_sessions_give_the_same_bytes(tmp_path):
     assert "participants.tsv" in contents[0]
 
 
+def test_an_image_that_a_newer_revision_replaced_is_not_left_out_in_silence(tmp_path):
+    first = publish(tmp_path / "archive", "sub-A", "ses-1", files=[T1])
+    second = publish(tmp_path / "archive", "sub-A", "ses-1", revision=2, files=[T1])
+    image = "sub-A/ses-1/anat/sub-A_ses-1_T1w.nii.gz"
+    with pytest.raises(ViewError, match="1 images are not there, or a newer revision replaced them"):
+        compose_view([first, second], tmp_path / "old", name="part", images=[first / image])
+    view = compose_view([first, second], tmp_path / "new", name="part", images=[second / image])
+    assert (view / image).resolve() == second / image
+
+
 def test_a_folder_that_is_not_empty_is_refused(tmp_path):
     (tmp_path / "view").mkdir()
     (tmp_path / "view" / "mine").touch()

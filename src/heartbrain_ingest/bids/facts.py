@@ -103,7 +103,7 @@ def describe(candidate: Candidate, ignored_words: Iterable[str] = ()) -> dict[st
         "repetition_time": _seconds(header, sidecar, "RepetitionTime"),
         "inversion_time": _seconds(header, sidecar, "InversionTime"),
         "flip_angle": _number(sidecar.get("FlipAngle", header.get("FlipAngle"))),
-        "part": next((_PARTS[entry] for entry in image_type if entry in _PARTS), "mag"),
+        "part": _part(header, sidecar),
         "direction": direction(header, sidecar) or _direction_of_name(words),
         "contrast": _contrast(header, sidecar, words),
         "guess_datatype": guess[0] or None,
@@ -176,6 +176,17 @@ def _image_type(header: Mapping[str, Any], sidecar: Mapping[str, Any]) -> list[s
         listed = value.split("\\") if isinstance(value, str) else value or ()
         entries += [str(entry).upper() for entry in listed]
     return _unique(entries)
+
+
+def _part(header: Mapping[str, Any], sidecar: Mapping[str, Any]) -> str:
+    for source in (header, sidecar):
+        before = ""
+        for entry in _image_type(source, {}):
+            # Water and fat imaging: dcm2niix splits IN_PHASE and OPP_PHASE in two.
+            if entry in _PARTS and before not in {"IN", "OPP", "OUT"}:
+                return _PARTS[entry]
+            before = entry
+    return "mag"
 
 
 def _manufacturer(text: str) -> str:

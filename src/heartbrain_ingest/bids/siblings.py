@@ -8,6 +8,7 @@ from typing import Any
 
 from heartbrain_ingest.bids.drafts import Draft
 from heartbrain_ingest.bids.facts import normalise, protocol_words
+from heartbrain_ingest.bids.rules import make_label
 from heartbrain_ingest.bids.schema import BidsSchema
 
 # A series whose images are these becomes, where it has two echoes, those.
@@ -16,8 +17,6 @@ _TWO_ECHOES = {"magnitude1": ("magnitude1", "magnitude2"), "phasediff": ("phase1
 _DIRECTION_WORDS = frozenset({"ap", "pa", "lr", "rl", "si", "is", "hf", "fh", "sbref", "sb", "ref", "e1", "e2"})
 _RUN_WORD = re.compile(r"run\d*")
 _REFERENCE_WORDS = frozenset({"sbref", "sb", "ref"})
-# What the scanner did to an image, as ImageType says it; it tells two reconstructions of one acquisition apart.
-_RECONSTRUCTIONS = ("NORM", "ND", "DIS2D", "DIS3D", "FIL", "FM", "CSAMANIPULATED")
 
 
 def separate_echoes(drafts: Iterable[Draft], schema: BidsSchema) -> None:
@@ -83,12 +82,12 @@ def separate_protocols(drafts: Iterable[Draft], schema: BidsSchema) -> None:
                 if label and "acq" not in draft.entities and schema.allows(draft.datatype, draft.suffix, "acq"):
                     draft.entities["acq"] = label
     for twins in _grouped(drafts, lambda draft: (draft.family, draft.slot, draft.candidate.acquisition_time)):
-        kinds = [frozenset(draft.facts["image_type"]) & frozenset(_RECONSTRUCTIONS) for draft in twins]
-        if not twins[0].candidate.acquisition_time or len(set(kinds)) != len(twins):
+        kinds = [_image_type(draft) for draft in twins]
+        if not twins[0].candidate.acquisition_time or len({frozenset(kind) for kind in kinds}) != len(twins):
             continue
-        shared = frozenset.intersection(*kinds)
+        shared = frozenset.intersection(*(frozenset(kind) for kind in kinds))
         for draft, kind in zip(twins, kinds, strict=True):
-            label = "".join(token.lower() for token in _RECONSTRUCTIONS if token in kind - shared)
+            label = "".join(token for token in kind if token not in shared)
             if label and schema.allows(draft.datatype, draft.suffix, "rec"):
                 draft.entities["rec"] = label
 
@@ -97,6 +96,12 @@ def _protocol(draft: Draft) -> list[str]:
     name = draft.candidate.header.get("ProtocolName") or draft.candidate.sidecar.get("ProtocolName")
     words = normalise(str(name)).split() if name else protocol_words(draft.candidate)
     return [word for word in dict.fromkeys(words) if word not in _DIRECTION_WORDS and not _RUN_WORD.fullmatch(word)]
+
+
+def _image_type(draft: Draft) -> list[str]:
+    """Give what ImageType says of the reconstruction (ND, NORM, DIS2D, W, F, IN_PHASE ...) as labels."""
+    listed = draft.candidate.header.get("ImageType") or draft.candidate.sidecar.get("ImageType") or ()
+    return [make_label(str(entry)).lower() for entry in ([listed] if isinstance(listed, str) else listed)]
 
 
 def _base(draft: Draft) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ _SUBJECT_LEVEL = "bids::"
 # Below sourcedata/, these hold what images were made of, not images.
 _NO_IMAGES = frozenset({"dicom", "physio"})
 
+#: A session and its files: published path -> path in the dataset.
+_Plan = tuple[Session, list[tuple[Path, Path]]]
+
 
 class ViewError(HeartbrainError):
     """A BIDS dataset can't be composed there: name an empty or new folder, and published session folders."""
@@ -55,27 +58,25 @@ def compose_view(
     Raises
     ------
     ViewError
-        When the folder is not empty, or a session folder can't be read.
+        When the folder is not empty, a session folder can't be read, or an image of `images` is not in the newest
+        revision of a session.
     """
     if dest.exists() and any(dest.iterdir()):
         raise ViewError(f"{dest} is not empty")
-    sessions = newest_revisions(session_folders)
-    wanted = None if images is None else frozenset(_belonging(images))
+    plans = [(session, list(_files(session))) for session in newest_revisions(session_folders)]
+    if images is not None:
+        plans = _narrow(plans, frozenset(image.resolve() for image in images))
     dest.mkdir(parents=True, exist_ok=True)
-    kept = []
-    for session in sessions:
-        files = [(file, target) for file, target in _files(session) if wanted is None or file in wanted]
-        if not files:
-            continue
-        kept.append(session)
+    for _, files in plans:
         for file, target in files:
             _place(file, dest / target, copy=copy)
     _drop_dangling_references(dest)
-    for session in kept:
+    sessions = [session for session, _ in plans]
+    for session in sessions:
         target = dest / session.subject / session.session
         target.mkdir(parents=True, exist_ok=True)
         write_scans(session, target)
-    write_dataset_files(dest, kept, name)
+    write_dataset_files(dest, sessions, name)
     return dest
 
 
@@ -93,12 +94,23 @@ def newest_revisions(session_folders: Iterable[Path]) -> list[Session]:
     return [newest[key] for key in sorted(newest)]
 
 
+def _narrow(plans: Iterable[_Plan], images: frozenset[Path]) -> list[_Plan]:
+    """Keep only the images and what belongs to them, and only the sessions of which something is left."""
+    wanted = frozenset(_belonging(images))
+    narrowed = [(session, [pair for pair in files if pair[0] in wanted]) for session, files in plans]
+    missing = sorted(image.name for image in images - {file for _, files in narrowed for file, _ in files})
+    if missing:
+        raise ViewError(f"{len(missing)} images are not there, or a newer revision replaced them: {missing[0]} ...")
+    return [(session, files) for session, files in narrowed if files]
+
+
 def _files(session: Session) -> Iterator[tuple[Path, Path]]:
     """Give every file of a session that belongs into the dataset, and where it goes."""
-    for file in sorted((session.folder / session.subject).rglob("*")):
+    folder = session.folder.resolve()
+    for file in sorted((folder / session.subject).rglob("*")):
         if file.is_file():
-            yield file, file.relative_to(session.folder)
-    source = session.folder / "sourcedata"
+            yield file, file.relative_to(folder)
+    source = folder / "sourcedata"
     for file in sorted(source.rglob("*")):
         inside = file.relative_to(source)
         if file.is_file() and inside.parts[0] not in _NO_IMAGES:
@@ -113,11 +125,11 @@ def _place(file: Path, target: Path, *, copy: bool) -> None:
         target.symlink_to(os.path.realpath(file))
 
 
-def _belonging(images: Collection[Path]) -> Iterator[Path]:
+def _belonging(images: frozenset[Path]) -> Iterator[Path]:
     """Give the files and all that BIDS ties to each of them by its name."""
     from bids.layout import parse_file_entities  # noqa: PLC0415 - pybids takes half a second to import
 
-    for image in images:
+    for image in (image for image in images if image.exists()):
         entities = _entities(parse_file_entities(f"/{image.name}"))
         for file in sorted(image.parent.iterdir()):
             if _stem(file) == _stem(image):
