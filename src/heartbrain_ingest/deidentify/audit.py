@@ -1,4 +1,4 @@
-"""The leak audit: search everything that is about to be published for everything that the input's headers identified."""
+"""The leak audit: search all that is about to be published for all that identifies people in the input's headers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LeakAudit:
         #: Rule to the number of words that are no identifiers by it.
         self.exempted = _count(identifiers, exemptions)
         #: How many words and numbers are searched for.
-        self.searched = len(self._matcher.patterns)
+        self.searched = len(self._matcher.patterns) + len(self._matcher.uids)
 
     def scan_text(self, text: str, place: str = "text") -> list[Leak]:
         """Search a text; the place of each leak ends with its line."""

@@ -6,16 +6,24 @@ import re
 from functools import cache
 from typing import Final
 
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import decode_bytes
 from pydicom.dataset import Dataset
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 from heartbrain_ingest.deidentify import files, table
-from heartbrain_ingest.deidentify.encoding import IMPLICIT_LITTLE, UNDEFINED, Encoding, EncodingError, known_vr
+from heartbrain_ingest.deidentify.encoding import (
+    IMPLICIT_LITTLE,
+    SPECIFIC_CHARACTER_SET,
+    UNDEFINED,
+    Encoding,
+    EncodingError,
+    known_vr,
+)
 from heartbrain_ingest.deidentify.identifiers import Identifiers, Kind
 
-_CHARACTER_SET: Final = 0x00080005
 _PATIENT_GROUP: Final = 0x0010
+#: Classes of objects and of software, which say nothing of anyone.
+_CLASSES: Final = frozenset({0x00020002, 0x00020010, 0x00020012, 0x00080016, 0x0008001A, 0x0008001B, 0x00081150})
 _STANDARD_ROOT: Final = "1.2.840.10008"
 _TEXT_VRS: Final = frozenset({"AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
 #: Manufacturer, ManufacturerModelName, SoftwareVersions, Modality: what they say names nobody.
@@ -67,7 +75,7 @@ class IdentifierCollector:
         return Identifiers(frozenset(self._values), frozenset(self._equipment))
 
     def add(self, dataset: Dataset) -> None:
-        """Take the identifiers of one header: top level, file meta, sequences at any depth, protocols in private blocks.
+        """Take the identifiers of one header, of its file meta, sequences at any depth and protocols in private blocks.
 
         A damaged sequence is passed over here; de-identification refuses the file.
         """
@@ -75,11 +83,9 @@ class IdentifierCollector:
             if element.VR in {"UI", "AE"}:
                 self._take(int(element.tag), element.VR, str(element.value).encode("latin-1", "replace"), ("iso8859",))
         encoding = files.encoding_of(dataset)
-        declared = dataset.get_item(_CHARACTER_SET)
-        charsets = _charsets(b"" if declared is None else files.raw(declared, dataset).value or b"")
-        for tag in dataset._dict:
-            element = dataset._dict[tag]
-            raw = files.raw(element, dataset)
+        charsets = files.charsets_of(dataset)
+        for tag in dataset._dict:  # the raw elements; public access would decode them
+            raw = files.raw(dataset._dict[tag], dataset)
             if raw.length and raw.length != UNDEFINED and raw.value:
                 self._element(int(tag), raw.VR or known_vr(tag), raw.value, encoding, charsets)
 
@@ -95,7 +101,7 @@ class IdentifierCollector:
             self._take(tag, vr, value, charsets)
 
     def _sequence(self, value: bytes, encoding: Encoding, charsets: tuple[str, ...]) -> None:
-        key = ("SQ", encoding, value)
+        key = ("SQ", encoding, hash(value))
         if key in self._seen:
             return
         self._seen.add(key)
@@ -106,14 +112,14 @@ class IdentifierCollector:
             return
 
     def _item(self, data: bytes, encoding: Encoding, charsets: tuple[str, ...]) -> None:
-        key = ("item", encoding, data)
+        key = ("item", encoding, hash(data))
         if key in self._seen:
             return
         self._seen.add(key)
         for token in encoding.tokens(data):
             value = data[token.value : token.value_end]
-            if token.tag == _CHARACTER_SET:
-                charsets = _charsets(value)
+            if token.tag == SPECIFIC_CHARACTER_SET:
+                charsets = files.charsets(value)
             elif value:
                 self._element(token.tag, token.vr, value, encoding, charsets)
 
@@ -123,10 +129,7 @@ class IdentifierCollector:
             return
         self._seen.add(key)
         text = decode_bytes(value, list(charsets), TEXT_VR_DELIMS)
-        for part in text.split("\\"):
-            part = part.strip(" \0")
-            if not part:
-                continue
+        for part in filter(None, (piece.strip(" \0") for piece in text.split("\\"))):
             if tag in _EQUIPMENT:
                 self._equipment.update((part.lower(), *(word.lower() for word in _WORD.findall(part))))
             elif vr == "PN":
@@ -134,14 +137,14 @@ class IdentifierCollector:
             elif vr in {"DA", "DT"}:
                 self._values.add((Kind.DATE, part.replace(".", "")[:8]))
             elif vr == "UI":
-                if not part.startswith(_STANDARD_ROOT):
+                if tag not in _CLASSES and not part.startswith(_STANDARD_ROOT):
                     self._values.add((Kind.UID, part))
             else:
                 kind = Kind.PATIENT if tag >> 16 == _PATIENT_GROUP else Kind.ID
                 self._values.add((_kinds().get(tag, kind), part))
 
     def _protocol(self, value: bytes) -> None:
-        key = ("protocol", value)
+        key = ("protocol", hash(value))
         if key in self._seen:
             return
         self._seen.add(key)
@@ -160,13 +163,3 @@ class IdentifierCollector:
                 self._values.add(
                     (Kind.PLACE if b"Institution" in what else Kind.PATIENT if b"Patient" in what else Kind.ID, text)
                 )
-
-
-@cache
-def _charsets(value: bytes) -> tuple[str, ...]:
-    import warnings  # noqa: PLC0415
-
-    terms = value.decode("ascii", "replace").rstrip(" \0").split("\\")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return tuple(convert_encodings(terms))

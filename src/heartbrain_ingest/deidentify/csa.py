@@ -49,7 +49,7 @@ def is_csa(data: bytes) -> bool:
     if len(data) < offset + _COUNT.size:
         return False
     count, check = _COUNT.unpack_from(data, offset)
-    return check == _CHECK and 0 < count <= _MOST_ELEMENTS
+    return bool(check == _CHECK and 0 < count <= _MOST_ELEMENTS)
 
 
 def elements(data: bytes) -> Iterator[Element]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from pydicom.charset import convert_encodings, decode_bytes, encode_string
+from pydicom.charset import decode_bytes, encode_string
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
@@ -19,8 +18,10 @@ from pydicom.valuerep import TEXT_VR_DELIMS
 
 from heartbrain_ingest import __version__
 from heartbrain_ingest.deidentify import cleaning, csa, files, protocols
+from heartbrain_ingest.deidentify.dates import shifted
 from heartbrain_ingest.deidentify.encoding import (
     IMPLICIT_LITTLE,
+    SPECIFIC_CHARACTER_SET,
     UNDEFINED,
     Encoding,
     EncodingError,
@@ -32,15 +33,14 @@ from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
 from heartbrain_ingest.deidentify.rules import Rules
 from heartbrain_ingest.deidentify.table import Action
 
-_CHARACTER_SET: Final = 0x00080005
 _NUMBERS: Final = re.compile(rb"[-+0-9.eE \\\0]*")
 _TEXT_NUMBERS: Final = frozenset({"DS", "IS", "UN", "LO", "SH", "CS", "ST", "LT", "UT"})
 _AGE: Final = re.compile(rb"(\d{3})Y")
 _OLDEST: Final = 89
-#: More values than a session has different ones; beyond it the memory is worth more than the time.
-_CACHE_SIZE: Final = 20000
-#: Values of these VRs are bytes without a character set.
-_ASCII: Final = ["iso8859"]
+#: Bytes of values to remember; beyond it the memory is worth more than the time.
+_MEMORY: Final = 16 * 1024 * 1024
+#: What an entry takes beside its bytes.
+_OVERHEAD: Final = 300
 _DUMMIES: Final = {
     "DA": b"19000101",
     "DT": b"19000101",
@@ -70,11 +70,17 @@ class _Session:
     #: (tag, VR, character sets, bytes) to the bytes that stand for them; None: the element goes.
     values: dict[tuple[object, ...], bytes | None] = field(default_factory=dict)
 
-    def remember(self, key: tuple[object, ...], value: bytes | None) -> bytes | None:
-        if len(self.values) >= _CACHE_SIZE:
+    #: Bytes in it.
+    size: int = 0
+
+    def remember(self, key: tuple[object, ...], old: bytes, new: bytes | None) -> bytes | None:
+        """Keep what a value became; forget all when it gets too much."""
+        if self.size > _MEMORY:
             self.values.clear()
-        self.values[key] = value
-        return value
+            self.size = 0
+        self.values[key] = new
+        self.size += _OVERHEAD + len(old) + len(new or b"")
+        return new
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +150,7 @@ class Deidentifier:
         """
         session = self._session(subject, identifiers)
         encoding = files.encoding_of(dataset)
-        declared = dataset.get_item(_CHARACTER_SET)
-        charset = b"" if declared is None else files.raw(declared, dataset).value or b""
-        place = _place(encoding, _charsets(charset))
+        place = _place(encoding, files.charsets_of(dataset))
         creators: dict[int, dict[int, Action]] = {}
         kept: dict[BaseTag, RawDataElement] = {}
         try:
@@ -204,7 +208,7 @@ class Deidentifier:
             cached = session.values[key]
         except KeyError:
             new = self._handlers[action](session, place, vr, value)
-            session.remember(key, new)
+            session.remember(key, value, new)
             return value if new == value else new
         return value if cached == value else cached
 
@@ -273,8 +277,8 @@ class Deidentifier:
                 continue
             old = data[token.value : token.value_end]
             vr = token.vr
-            if token.tag == _CHARACTER_SET:
-                place = _place(encoding, _charsets(old))
+            if token.tag == SPECIFIC_CHARACTER_SET:
+                place = _place(encoding, files.charsets(old))
             if (
                 encoding.implicit
                 and vr == "UN"
@@ -290,7 +294,7 @@ class Deidentifier:
             used = {tag & 0xFFFFFF00 for tag, _ in parts}
             unused = {(block & 0xFFFF0000) | (block >> 8 & 0xFF) for block in creators if block not in used}
             parts = [(tag, part) for tag, part in parts if tag not in unused]
-        return session.remember(key, b"".join(part for _, part in parts)) or b""
+        return session.remember(key, data, b"".join(part for _, part in parts)) or b""
 
     def _csa(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
         if not csa.is_csa(value):
@@ -309,7 +313,7 @@ class Deidentifier:
             return session.values[key] or b""
         rules = self.rules
         cleaned = protocols.clean_ascconv(value, rules.protocol_strings, rules.protocol_versions, session.cleaner)
-        return session.remember(key, cleaned) or b""
+        return session.remember(key, value, cleaned) or b""
 
     def _ge_protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
         return protocols.clean_ge_protocol(
@@ -321,11 +325,10 @@ class Deidentifier:
     def _stamp(self, kept: dict[BaseTag, RawDataElement], session: _Session, encoding: Encoding) -> None:
         label = session.subject.name.encode("ascii")
         method = f"heartbrain-ingest {__version__} rules {self.rules.version}".encode("ascii")
-        earlier = kept.get(BaseTag(0x00120063))
-        if earlier is not None and earlier.value.strip(b" \0") and method not in earlier.value:
-            method = earlier.value.strip(b" \0") + b"\\" + method
-        codes = kept.get(BaseTag(0x00120064))
-        items = (codes.value or b"") if codes is not None else b""
+        earlier = self._kept_value(kept, 0x00120063).strip(b" ")
+        if earlier and method not in earlier:
+            method = earlier + b"\\" + method
+        items = self._kept_value(kept, 0x00120064)
         for code, meaning in self.rules.codes:
             if code.encode("ascii") not in items:
                 items += encoding.item(
@@ -333,15 +336,16 @@ class Deidentifier:
                     + encoding.element(0x00080102, "SH", b"DCM")
                     + encoding.element(0x00080104, "LO", meaning.encode("ascii"))
                 )
-        for tag, vr, value in (
+        moved = self.rules.action(0x00080020, "DA") is Action.SHIFT
+        for tag, vr, content in (
             (0x00100010, "PN", label),
             (0x00100020, "LO", label),
             (0x00120062, "CS", b"YES"),
             (0x00120063, "LO", method),
             (0x00120064, "SQ", items),
-            (0x00280303, "CS", b"MODIFIED" if Action.SHIFT in self._dates else b"REMOVED"),
+            (0x00280303, "CS", b"MODIFIED" if moved else b"REMOVED"),
         ):
-            value = padded(vr, value)
+            value = padded(vr, content)
             kept[BaseTag(tag)] = RawDataElement(
                 BaseTag(tag),
                 None if encoding.implicit else vr,
@@ -352,12 +356,13 @@ class Deidentifier:
                 encoding.little,
             )
 
-    @property
-    def _dates(self) -> set[Action]:
-        return {self.rules.action(0x00080020, "DA")}
+    @staticmethod
+    def _kept_value(kept: dict[BaseTag, RawDataElement], tag: int) -> bytes:
+        element = kept.get(BaseTag(tag))
+        return b"" if element is None or not element.value else element.value
 
     def _dataset(self, old: Dataset, kept: dict[BaseTag, RawDataElement], encoding: Encoding) -> Dataset:
-        new = Dataset({tag: kept[tag] for tag in sorted(kept)})  # type: ignore[arg-type]  # pydicom takes raw elements
+        new = Dataset({tag: kept[tag] for tag in sorted(kept)})
         new.file_meta = type(old.file_meta)()
         for keyword in ("MediaStorageSOPClassUID", "TransferSyntaxUID", "ImplementationVersionName"):
             # dcm2niix tells some software versions by the ImplementationVersionName.
@@ -365,46 +370,12 @@ class Deidentifier:
                 setattr(new.file_meta, keyword, old.file_meta[keyword].value)
         if "MediaStorageSOPClassUID" not in new.file_meta and "SOPClassUID" in new:
             new.file_meta.MediaStorageSOPClassUID = new.SOPClassUID
-        instance = kept.get(BaseTag(0x00080018))
-        if instance is not None:
-            uid = instance.value.decode("ascii", "replace").rstrip("\0 ")
-            new.file_meta.MediaStorageSOPInstanceUID = UID(uid)
+        instance = self._kept_value(kept, 0x00080018).rstrip(b"\0 ")
+        if instance:
+            new.file_meta.MediaStorageSOPInstanceUID = UID(instance.decode("ascii", "replace"))
         elif "MediaStorageSOPInstanceUID" in old.file_meta:
             uid = self.pseudonyms.uid(str(old.file_meta.MediaStorageSOPInstanceUID))
             new.file_meta.MediaStorageSOPInstanceUID = UID(uid)
         new.file_meta.ImplementationClassUID = UID(files.IMPLEMENTATION_CLASS_UID)
         new.set_original_encoding(encoding.implicit, encoding.little, new._character_set)
         return new
-
-
-def shifted(value: bytes, days: int) -> bytes:
-    """Move a DA or DT value by a number of days; the time of day and the offset from UTC stay.
-
-    A value of less than a day (a year, a month) is moved to the year or month of its moved first day. One that is no
-    date is left empty.
-    """
-    text = value.decode("ascii", "replace").strip(" \0")
-    digits = re.match(r"\d+", text)
-    # Before DICOM, dates were written 2018.09.18 (PS3.5 table 6.2-1, note on DA).
-    if re.fullmatch(r"\d{4}\.\d{2}\.\d{2}", text):
-        text = text.replace(".", "")
-    elif digits is None or len(digits[0]) < 4:  # noqa: PLR2004 - not even a year
-        return b""
-    precision = min(len(re.match(r"\d+", text)[0]), 8)  # type: ignore[index]  # it starts with digits
-    padded_text = (text[:precision] + "0101"[precision - 4 if precision < 8 else 4 :])[:8]  # noqa: PLR2004
-    try:
-        first = date(int(padded_text[:4]), int(padded_text[4:6]), int(padded_text[6:8]))
-        moved = first + timedelta(days=days)
-    except (ValueError, OverflowError):
-        return b""
-    return f"{moved:%Y%m%d}"[:precision].encode("ascii") + text[precision:].encode("ascii", "replace")
-
-
-def _charsets(value: bytes) -> tuple[str, ...]:
-    import warnings  # noqa: PLC0415
-
-    terms = value.decode("ascii", "replace").rstrip(" \0").split("\\")
-    with warnings.catch_warnings():
-        # An unknown term is read as the default character set; pydicom warns of it on every file.
-        warnings.simplefilter("ignore")
-        return tuple(convert_encodings(terms)) or tuple(_ASCII)

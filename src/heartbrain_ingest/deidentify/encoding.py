@@ -18,6 +18,7 @@ UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
+SPECIFIC_CHARACTER_SET: Final = 0x00080005
 PIXEL_DATA: Final = 0x7FE00010
 
 #: VRs with a 32-bit length in explicit encodings (PS3.5 table 7.1-1).
@@ -165,9 +166,7 @@ class Encoding:
         # An unknown value of undefined length is an implicit little-endian sequence (PS3.5 section 6.2.2 note).
         # Encapsulated pixel data are a sequence of items of bytes.
         inner = IMPLICIT_LITTLE if vr == "UN" else self
-        last = value
-        for _, _, last in inner._items(data, value, limit):
-            pass
+        last = max((after for _, _, after in inner._items(data, value, limit)), default=value)
         if last + 8 > limit:
             raise CutShortError("a sequence has no end")
         return last, last + 8

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
@@ -20,6 +23,7 @@ from heartbrain_ingest.deidentify.encoding import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     PIXEL_DATA,
+    SPECIFIC_CHARACTER_SET,
     UNDEFINED,
     CutShortError,
     Encoding,
@@ -187,8 +191,8 @@ def _syntax(encoding: Encoding) -> str:
 
 def _check_pixels(dataset: Dataset) -> None:
     """Find uncompressed pixel data that are shorter than the header says."""
-    pixels = dataset.get_item(PIXEL_DATA)
-    if pixels is None or pixels.length == UNDEFINED or pixels.value is None:
+    pixels = dataset._dict.get(BaseTag(PIXEL_DATA))
+    if not isinstance(pixels, RawDataElement) or pixels.length == UNDEFINED or pixels.value is None:
         return
     try:
         bits = int(dataset.BitsAllocated) * int(dataset.get("SamplesPerPixel", 1))
@@ -199,6 +203,22 @@ def _check_pixels(dataset: Dataset) -> None:
         return
     if len(pixels.value) < (expected * 2 // 3 if subsampled else expected):
         raise TruncatedDicomError(f"{expected} bytes of pixels announced, {len(pixels.value)} there")
+
+
+@cache
+def charsets(declared: bytes) -> tuple[str, ...]:
+    """Give Python's names of the character sets that a SpecificCharacterSet names; an unknown one is the default."""
+    terms = declared.decode("ascii", "replace").rstrip(" \0").split("\\")
+    with warnings.catch_warnings():
+        # pydicom warns of an unknown term, for each file.
+        warnings.simplefilter("ignore")
+        return tuple(convert_encodings(terms))
+
+
+def charsets_of(dataset: Dataset) -> tuple[str, ...]:
+    """Give the character sets of a data set's own level."""
+    declared = dataset.get_item(SPECIFIC_CHARACTER_SET)
+    return charsets(b"" if declared is None else raw(declared, dataset).value or b"")
 
 
 def encoding_of(dataset: Dataset) -> Encoding:

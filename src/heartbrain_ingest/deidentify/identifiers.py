@@ -20,6 +20,8 @@ _LETTER_PART: Final = 5
 _LONG_NUMBER: Final = 5
 _TIME_DIGITS: Final = (4, 6)
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_UID_LIKE: Final = re.compile(r"(?<!\d)(?<!\d\.)[0-2](?:\.\d+){3,}")
+_LEAST_DOTS: Final = 3
 _WORDS: Final = re.compile(r"[^\W_]+")
 #: Umlauts as names without them are spelled.
 _SPELLED: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "å": "aa", "ø": "oe", "æ": "ae"})
@@ -126,10 +128,12 @@ class Identifiers:
 class Matcher:
     """Finds all identifiers in one pass over a text, as whole words and in any case."""
 
-    def __init__(self, patterns: dict[str, Kind]) -> None:
+    def __init__(self, patterns: dict[str, Kind], uids: frozenset[str]) -> None:
         import ahocorasick  # noqa: PLC0415 - the command line starts without it
 
         self.patterns = patterns
+        # A session has one for each image: too many for the automaton, and their form gives them away.
+        self.uids = uids
         self._automaton: Any = ahocorasick.Automaton()
         for word, kind in patterns.items():
             self._automaton.add_word(word, (word, kind))
@@ -138,6 +142,8 @@ class Matcher:
 
     def find(self, text: str) -> Iterator[Match]:
         """Give the places, ordered by their ends; they can overlap."""
+        if self.uids:
+            yield from self._find_uids(text)
         if not self.patterns:
             return
         lowered = _lowered(text)
@@ -145,6 +151,15 @@ class Matcher:
             start, end = last + 1 - len(word), last + 1
             if _stands_alone(lowered, start, end, word, kind):
                 yield Match(start, end, kind, word)
+
+    def _find_uids(self, text: str) -> Iterator[Match]:
+        for run in _UID_LIKE.finditer(text):
+            uid = run.group()
+            while uid.count(".") >= _LEAST_DOTS:
+                if uid in self.uids:
+                    yield Match(run.start(), run.start() + len(uid), Kind.UID, uid)
+                    break
+                uid = uid.rpartition(".")[0]
 
 
 def _lowered(text: str) -> str:
@@ -182,11 +197,14 @@ def _stands_alone(text: str, start: int, end: int, word: str, kind: Kind) -> boo
 @lru_cache(maxsize=16)
 def _matcher(identifiers: Identifiers, shortest: int, exempt: frozenset[str]) -> Matcher:
     patterns: dict[str, Kind] = {}
+    uids = frozenset(value for kind, value in identifiers.values if kind is Kind.UID)
     for kind, value in sorted(identifiers.values):
+        if kind is Kind.UID:
+            continue
         for word in spellings(kind, value):
             if len(word) >= shortest and word not in exempt and word not in identifiers.equipment:
                 patterns.setdefault(word, kind)
-    return Matcher(patterns)
+    return Matcher(patterns, uids)
 
 
 def spellings(kind: Kind, value: str) -> Iterable[str]:

@@ -162,8 +162,8 @@ def _checked(content: Any, path: Path) -> tuple[bytes, dict[str, str]]:
     if not isinstance(subjects, dict):
         raise KeyFileError(f"{path}: `subjects` is not a map of PatientID to label")
     labels = {}
-    for number, (patient_id, label) in enumerate(subjects.items(), start=1):
-        label = str(label).removeprefix("sub-")
+    for number, (patient_id, named) in enumerate(subjects.items(), start=1):
+        label = str(named).removeprefix("sub-")
         if not _LABEL.fullmatch(label):
             raise KeyFileError(f"{path}: label {number} of `subjects` has more than letters and digits")
         labels[_normal(str(patient_id))] = label

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydicom.datadict import DicomDictionary, keyword_dict
+from pydicom.datadict import keyword_dict
 
 from heartbrain_ingest import __version__
 from heartbrain_ingest.deidentify import table, vocabulary
@@ -355,10 +355,3 @@ def _private(blocks: tuple[_Private, ...]) -> dict[tuple[str, int], dict[int, Ac
                 last = int(element[2], 16) if element[2] else first
                 elements.update(dict.fromkeys(range(first, last + 1), action))
     return found
-
-
-#: Keywords by tag, for messages.
-def name_of(tag: int) -> str:
-    """Give the keyword of a tag, or the tag itself."""
-    entry = DicomDictionary.get(tag)
-    return entry[4] if entry and entry[4] else f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -13,14 +13,14 @@ from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_CLEAN
 @cache
 def dicom_keywords() -> frozenset[str]:
     """Give the keywords of the DICOM dictionary (PS3.6) in lower case, such as `repetitiontime`."""
-    from pydicom.datadict import DicomDictionary  # noqa: PLC0415 - a third of a second
+    from pydicom._dicom_dict import DicomDictionary  # noqa: PLC0415 - a third of a second
 
     return frozenset(entry[4].lower() for entry in DicomDictionary.values() if entry[4])
 
 
 @cache
 def bids_terms() -> frozenset[str]:
-    """Give the terms of the BIDS schema in lower case: metadata fields, entities, suffixes, data types, coded values."""
+    """Give the terms of the BIDS schema in lower case: metadata fields, entities, suffixes, coded values."""
     schema = json.loads(files("bidsschematools").joinpath("data/schema.json").read_text(encoding="utf-8"))
     found: set[str] = set()
     for group in ("metadata", "entities", "suffixes", "datatypes", "modalities", "columns", "enums", "extensions"):
