@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ def record(channel: str, *, rhythm: Rhythm, start: datetime, stop: datetime, see
     return Recording(
         channel=channel,
         start=start,
-        stop=stop,
+        stop=start + timedelta(milliseconds=count * SAMPLE_MS),
         samples=count,
         triggers=len(triggers),
         mean_rate=round(60000.0 / float(intervals.mean()), 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -134,6 +135,9 @@ def recordings(plan: StudyPlan, session: Session) -> Iterator[Recording]:
 def write_study(plan: StudyPlan, outdir: Path) -> dict[str, Any]:
     """Write `inbox/` and `truth/` below `outdir` and give the truth.
 
+    The study is built in a hidden folder beside `outdir` and takes its place by one rename: an interrupted run leaves
+    nothing that looks like a study, and the next run starts afresh.
+
     Raises
     ------
     FileExistsError
@@ -141,6 +145,15 @@ def write_study(plan: StudyPlan, outdir: Path) -> dict[str, Any]:
     """
     if outdir.exists() and any(outdir.iterdir()):
         raise FileExistsError(f"{outdir} is not empty")
+    outdir = outdir.resolve()
+    partial = outdir.with_name(f".{outdir.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    known = _write_all(plan, partial)
+    partial.replace(outdir)
+    return known
+
+
+def _write_all(plan: StudyPlan, outdir: Path) -> dict[str, Any]:
     inbox = outdir / "inbox"
     for name in ("EXPORT", "PMU", "Labor"):
         (inbox / name).mkdir(parents=True)

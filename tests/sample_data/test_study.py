@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +38,12 @@ def listing(study: Study) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def test_the_same_seed_gives_the_same_bytes(small_study: Study, tmp_path: Path) -> None:
-    generate(tmp_path / "again", small=True)
+def test_the_same_seed_gives_the_same_bytes_in_another_process(
+    small_study: Study, tmp_path: Path, project_root: Path
+) -> None:
+    command = [sys.executable, "-W", "error", "-m", "sample_data", str(tmp_path / "again"), "--small"]
+    done = subprocess.run(command, cwd=project_root, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("1 subject(s), 2 sessions, 384 DICOM files, 9 MB in ")
     assert digests(tmp_path / "again") == digests(small_study.folder)
 
 
@@ -54,6 +60,24 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="not empty"):
         generate(tmp_path, small=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_interrupted_run_is_begun_afresh(small_study: Study, tmp_path: Path) -> None:
+    left = tmp_path / ".study.partial" / "inbox" / "EXPORT"
+    left.mkdir(parents=True)
+    (left / "12345").write_bytes(b"half a file")
+    (tmp_path / "study").mkdir()
+    generate(tmp_path / "study", small=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+    assert digests(tmp_path / "study") == digests(small_study.folder)
+
+
+def test_the_command_refuses_a_folder_that_is_in_use(tmp_path: Path, project_root: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep", encoding="utf-8")
+    command = [sys.executable, "-m", "sample_data", str(tmp_path), "--small"]
+    done = subprocess.run(command, cwd=project_root, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
 
 
 def test_the_small_study_is_below_ten_megabytes(small_study: Study) -> None:
