@@ -34,7 +34,11 @@ from heartbrain_ingest.deidentify.rules import Rules
 from heartbrain_ingest.deidentify.table import Action
 
 _NUMBERS: Final = re.compile(rb"[-+0-9.eE \\\0]*")
-_TEXT_NUMBERS: Final = frozenset({"DS", "IS", "UN", "LO", "SH", "CS", "ST", "LT", "UT"})
+_BINARY_NUMBERS: Final = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
+#: VRs that do not tell text from numbers.
+_OPAQUE: Final = frozenset({"UN", "OB", "OW"})
+_READABLE: Final = re.compile(rb"[\x20-\x7e]+\0?")
+_LONGEST_NUMBER: Final = 8
 _AGE: Final = re.compile(rb"(\d{3})Y")
 _OLDEST: Final = 89
 #: Bytes of values to remember; beyond it the memory is worth more than the time.
@@ -252,8 +256,15 @@ class Deidentifier:
             return value if re.fullmatch(rb"\d{3}[DWM]", value.strip(b" \0")) else b""
         return b"%03dY" % (_OLDEST + 1) if int(found[1]) > _OLDEST else value
 
-    def _number(self, _session: _Session, _place: _Place, vr: str, value: bytes) -> bytes:
-        return value if vr not in _TEXT_NUMBERS or vr == "UN" or _NUMBERS.fullmatch(value) else b""
+    def _number(self, session: _Session, _place: _Place, vr: str, value: bytes) -> bytes:
+        if vr in _BINARY_NUMBERS or _NUMBERS.fullmatch(value):
+            return value
+        if vr not in _OPAQUE:
+            return b""
+        # Without a VR (implicit encoding) a number can be binary; a longer readable value is none.
+        if len(value) > _LONGEST_NUMBER and _READABLE.fullmatch(value):
+            return b""
+        return cleaning.blank(value, session.matcher)
 
     def _contents(self, session: _Session, place: _Place, vr: str, value: bytes) -> bytes:
         if vr not in {"SQ", "UN"}:
@@ -377,5 +388,5 @@ class Deidentifier:
             uid = self.pseudonyms.uid(str(old.file_meta.MediaStorageSOPInstanceUID))
             new.file_meta.MediaStorageSOPInstanceUID = UID(uid)
         new.file_meta.ImplementationClassUID = UID(files.IMPLEMENTATION_CLASS_UID)
-        new.set_original_encoding(encoding.implicit, encoding.little, new._character_set)
+        new.set_original_encoding(encoding.implicit, encoding.little, list(files.charsets_of(new)))
         return new

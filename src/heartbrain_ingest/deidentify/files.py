@@ -37,6 +37,12 @@ IMPLEMENTATION_CLASS_UID: Final = "2.25.230916183427640983521178903641537702611"
 _DICOMDIR: Final = "1.2.840.10008.1.3.10"
 _EXPLICIT_LITTLE_UID: Final = "1.2.840.10008.1.2.1"
 _PREAMBLE: Final = 132
+_ROWS: Final = 0x00280010
+_COLUMNS: Final = 0x00280011
+_BITS_ALLOCATED: Final = 0x00280100
+_SAMPLES_PER_PIXEL: Final = 0x00280002
+_PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
+_NUMBER_OF_FRAMES: Final = 0x00280008
 _FIRST_VALUE: Final = 8
 #: (0002,0000), (0002,0001), (0008,0000), (0008,0001), (0008,0005), (0008,0008), (0008,0016) in both byte orders.
 _FIRST_TAGS: Final = frozenset(
@@ -75,6 +81,9 @@ class DirectoryFileError(DicomFileError):
     """The file is a DICOMDIR, an index of others."""
 
     code = "DIRECTORY_FILE"
+
+
+_tag = cache(BaseTag)
 
 
 def read(source: Path | str | bytes) -> Dataset:
@@ -117,8 +126,8 @@ def _parse(data: bytes) -> Dataset:
         data, body, syntax = zlib.decompress(data[body:], -zlib.MAX_WBITS), 0, _EXPLICIT_LITTLE_UID
     encoding = _encoding(syntax, data, body, announced=start > 0)
     elements = {
-        BaseTag(token.tag): RawDataElement(
-            BaseTag(token.tag),
+        _tag(token.tag): RawDataElement(
+            _tag(token.tag),
             None if encoding.implicit else token.vr,
             UNDEFINED if token.undefined and token.tag == PIXEL_DATA else token.value_end - token.value,
             data[token.value : token.value_end],
@@ -134,7 +143,7 @@ def _parse(data: bytes) -> Dataset:
     dataset = Dataset(elements)  # type: ignore[arg-type]  # pydicom takes raw elements and converts them when asked
     dataset.file_meta = meta
     meta.TransferSyntaxUID = UID(syntax) if _fits(syntax, encoding) else UID(_syntax(encoding))
-    dataset.set_original_encoding(encoding.implicit, encoding.little, dataset._character_set)
+    dataset.set_original_encoding(encoding.implicit, encoding.little, list(charsets_of(dataset)))
     _check_pixels(dataset)
     return dataset
 
@@ -194,15 +203,23 @@ def _check_pixels(dataset: Dataset) -> None:
     pixels = dataset._dict.get(BaseTag(PIXEL_DATA))
     if not isinstance(pixels, RawDataElement) or pixels.length == UNDEFINED or pixels.value is None:
         return
-    try:
-        bits = int(dataset.BitsAllocated) * int(dataset.get("SamplesPerPixel", 1))
-        frames = int(dataset.get("NumberOfFrames", 1) or 1)
-        expected = (int(dataset.Rows) * int(dataset.Columns) * bits * frames + 7) // 8
-        subsampled = "422" in str(dataset.get("PhotometricInterpretation", ""))
-    except (AttributeError, TypeError, ValueError):
-        return
+    rows, columns, bits = (_number(dataset, tag, 0) for tag in (_ROWS, _COLUMNS, _BITS_ALLOCATED))
+    samples, frames = (_number(dataset, tag, 1) for tag in (_SAMPLES_PER_PIXEL, _NUMBER_OF_FRAMES))
+    expected = (rows * columns * bits * samples * frames + 7) // 8
+    photometric = dataset._dict.get(BaseTag(_PHOTOMETRIC_INTERPRETATION))
+    subsampled = isinstance(photometric, RawDataElement) and b"422" in (photometric.value or b"")
     if len(pixels.value) < (expected * 2 // 3 if subsampled else expected):
         raise TruncatedDicomError(f"{expected} bytes of pixels announced, {len(pixels.value)} there")
+
+
+def _number(dataset: Dataset, tag: int, default: int) -> int:
+    """Read a number without pydicom, which writes a wrong value to the log."""
+    element = dataset._dict.get(BaseTag(tag))
+    if not isinstance(element, RawDataElement) or not element.value:
+        return default
+    if tag == _NUMBER_OF_FRAMES:
+        return int(element.value.strip(b" \0")) if element.value.strip(b" \0").isdigit() else default
+    return int.from_bytes(element.value[:2], "little" if element.is_little_endian else "big")
 
 
 @cache
