@@ -18,8 +18,9 @@ def connect(database: str | Path, file_root: str | Path | None = None, user: str
     database
         The SQLite file; created if it is absent.
     file_root
-        Folder below which `File` entities may lie: `<File path="/a/b">` without an upload is linked to `file_root/a/b`. It is remembered in the
-        database, relative to it where that is possible, so that it need be given only once.
+        Folder below which `File` entities may lie: `<File path="/a/b">` without an upload is linked to
+        `file_root/a/b`. It is remembered in the database, relative to it where that is possible, so that it need be
+        given only once.
     user
         The name that versions and `CREATED BY ME` go by.
 

@@ -7,7 +7,8 @@ import os
 import threading
 from pathlib import Path
 
-from .app import Application, User
+from .app import Application
+from .auth import User
 from .files import FileStore
 from .storage import Database
 
@@ -64,12 +65,12 @@ def _remembered_root(database: Database, given: str | Path | None) -> Path | Non
 def connect_client(database: str | Path, file_root: str | Path | None, user: str) -> None:
     """Configure the official client's process-wide connection onto a database file."""
     application = open_application(database, file_root)
-    import linkahead  # noqa: PLC0415 - a second of start-up
+    from linkahead.connection.connection import configure_connection  # noqa: PLC0415 - a second of start-up
 
     from .inprocess import InProcessConnection  # noqa: PLC0415 - needs the client
 
     logging.getLogger("linkahead").setLevel(logging.WARNING)
-    linkahead.configure_connection(
+    configure_connection(  # type: ignore[no-untyped-call]  # the client is half typed
         url="http://localhost/",
         implementation=lambda: InProcessConnection(application, User(user)),
         password_method="unauthenticated",  # noqa: S106 - no password is needed to call a function

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - SQL is composed of constants and placeholders; values are always bound
 """Look-ups of one transaction: stored and arriving entities alike, each asked for once."""
 
 from __future__ import annotations
@@ -51,12 +52,15 @@ class Catalog:
             draft = self.batch.get(entity)
             if draft is not None and draft.role is not None:
                 return EntityInfo(entity, draft.role, draft.name, draft.description, draft.resolved_type, draft.unit)
-            row = self.connection.execute(f"SELECT {_COLUMNS} FROM entity WHERE id = ?", (entity,)).fetchone()  # noqa: S608 - constant
+            row = self.connection.execute(f"SELECT {_COLUMNS} FROM entity WHERE id = ?", (entity,)).fetchone()
             self._infos[entity] = None if row is None else _info(row)
         return self._infos[entity]
 
     def by_name(self, name: str) -> list[int]:
-        """Give the ids of all entities of a name, those of the batch first; names in the batch replace stored ones of the same entity."""
+        """Give the ids of all entities of a name, those of the batch first.
+
+        Names in the batch replace stored ones of the same entity.
+        """
         key = fold(name)
         if key not in self._names:
             rows = self.connection.execute("SELECT id FROM entity WHERE name_key = ? ORDER BY id", (key,)).fetchall()
@@ -181,7 +185,7 @@ class Catalog:
     def existing(self, ids: set[int]) -> dict[int, str]:
         """Give the roles of those ids that are stored."""
         clause, parameters = members(sorted(ids))
-        return dict(self.connection.execute(f"SELECT id, role FROM entity WHERE id IN {clause}", parameters).fetchall())  # noqa: S608 - placeholders only
+        return dict(self.connection.execute(f"SELECT id, role FROM entity WHERE id IN {clause}", parameters).fetchall())
 
 
 def _info(row: tuple[int, str, str | None, str | None, int | None, int, str | None]) -> EntityInfo:

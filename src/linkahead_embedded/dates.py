@@ -1,13 +1,14 @@
 """DATETIME values: what they span, and the three-valued comparison of LinkAhead.
 
-A date gives an interval [low, high): `2015` spans the year, `2015-04-03T10:00:00` spans one second. Two flavours never equal each other:
-partial dates (year, month or day) and time stamps. Of true, false and undefined, only true passes a filter.
+A date gives an interval [low, high): `2015` spans the year, `2015-04-03T10:00:00` spans one second. Two flavours
+never equal each other: partial dates (year, month or day) and time stamps. Of true, false and undefined, only true
+passes a filter.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import MAXYEAR, UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
 from .errors import ValueFormatError
@@ -30,7 +31,10 @@ LATEST = 253_402_300_800_000_000
 
 
 class Span(NamedTuple):
-    """The interval of a date: microseconds since 1970 UTC, `low` included, `high` not; and how many fields were given."""
+    """The interval of a date: microseconds since 1970 UTC, `low` included, `high` not.
+
+    And how many fields were given.
+    """
 
     low: int
     high: int
@@ -103,7 +107,7 @@ def _span(part: dict[str, str | None]) -> Span:
 
 
 def _first_of(year: int, month: int) -> int:
-    return LATEST if year > datetime.max.year else microseconds(datetime(year, month, 1, tzinfo=UTC))
+    return LATEST if year > MAXYEAR else microseconds(datetime(year, month, 1, tzinfo=UTC))
 
 
 def _zone(text: str | None) -> timezone:

@@ -6,7 +6,10 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """Numbers of `<Error>` and `<Info>` nodes. The client knows 10, 101, 110, 114, 116, 152 and 403; the others are this server's own."""
+    """Numbers of `<Error>` and `<Info>` nodes.
+
+    The client knows 10, 101, 110, 114, 116, 152 and 403; the others are this server's own.
+    """
 
     DELETED = 10
     ATOMICITY = 12
@@ -40,7 +43,10 @@ class EmbeddedError(Exception):
 
 
 class DatabaseUnusableError(EmbeddedError):
-    """The database file is damaged, of a newer version, or no LinkAhead database. Restore a backup or name another file."""
+    """The database file is damaged, of a newer version, or no LinkAhead database.
+
+    Restore a backup or name another file.
+    """
 
 
 class RequestError(EmbeddedError):

@@ -1,4 +1,7 @@
-"""The bytes of File entities: a managed folder of blobs beside the database, and files linked in place below the file root."""
+"""The bytes of File entities.
+
+A managed folder of blobs beside the database, and files linked in place below the file root.
+"""
 
 from __future__ import annotations
 

@@ -9,12 +9,14 @@ from typing import Any
 from linkahead.connection.encode import MultipartYielder, ReadableMultiparts
 from linkahead.connection.interface import CaosDBHTTPResponse, CaosDBServerConnection
 
-from .app import Application, Request, Response, User
+from .app import Application
+from .auth import User
+from .exchange import Request, Response
 from .files import Upload
 from .multipart import parse_multipart
 
 
-class InProcessResponse(CaosDBHTTPResponse):  # type: ignore[misc]  # the client has no types
+class InProcessResponse(CaosDBHTTPResponse):
     """An answer as the client reads it."""
 
     def __init__(self, response: Response) -> None:
@@ -53,7 +55,7 @@ class InProcessResponse(CaosDBHTTPResponse):  # type: ignore[misc]  # the client
         """Release nothing; files are closed as soon as they are read."""
 
 
-class InProcessConnection(CaosDBServerConnection):  # type: ignore[misc]  # as above
+class InProcessConnection(CaosDBServerConnection):
     """Carries requests of the client to an application in the same process."""
 
     _base_path = "inprocess:"
@@ -66,7 +68,7 @@ class InProcessConnection(CaosDBServerConnection):  # type: ignore[misc]  # as a
         """Take the client's configuration; nothing of it matters here."""
 
     def request(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None, **kwargs: Any
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None, **_: Any
     ) -> InProcessResponse:
         """Send a request."""
         names = {key.lower(): value for key, value in (headers or {}).items()}
@@ -83,7 +85,7 @@ class InProcessConnection(CaosDBServerConnection):  # type: ignore[misc]  # as a
         if body is None:
             return b"", {}
         if isinstance(body, MultipartYielder):
-            stream = ReadableMultiparts(body)
+            stream = ReadableMultiparts(body)  # type: ignore[no-untyped-call]  # the client is half typed
             return parse_multipart(stream.read, headers.get("content-type", ""), self._application.files.spool, spooled)
         return (body.encode() if isinstance(body, str) else bytes(body)), {}
 

@@ -79,8 +79,9 @@ class Message(NamedTuple):
 class Typed(NamedTuple):
     """One value as it is stored.
 
-    Exactly the columns of its kind are set: `text` for TEXT and BOOLEAN, `number` for INTEGER and DOUBLE, `target` for references,
-    `low`, `high` (microseconds since 1970 UTC, half open) and `precision` for DATETIME. `lexical` keeps the form that the columns can't give back.
+    Exactly the columns of its kind are set: `text` for TEXT and BOOLEAN, `number` for INTEGER and DOUBLE, `target`
+    for references, `low`, `high` (microseconds since 1970 UTC, half open) and `precision` for DATETIME. `lexical`
+    keeps the form that the columns can't give back.
     """
 
     text: str | None = None

@@ -1,6 +1,7 @@
 """The client's multipart bodies: the XML first, then files, which go straight to disk.
 
-The client announces a Content-Length in characters instead of bytes, so the closing delimiter is the only end that can be trusted.
+The client announces a Content-Length in characters instead of bytes, so the closing delimiter is the only end that
+can be trusted.
 """
 
 from __future__ import annotations

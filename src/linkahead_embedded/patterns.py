@@ -18,7 +18,10 @@ def glob(parts: tuple[str, ...]) -> str:
 
 
 def glob_condition(column: str, parts: tuple[str, ...]) -> tuple[str, list[str]]:
-    """Give SQL for a column that has the parts with anything between; a leading literal becomes a range on its index."""
+    """Give SQL for a column that has the parts with anything between.
+
+    A leading literal becomes a range on its index.
+    """
     if len(parts) == 1:
         return f"{column} = ?", [parts[0]]
     if parts[0]:

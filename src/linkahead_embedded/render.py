@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - SQL is composed of constants and placeholders; values are always bound
 """Entities as XML: from drafts that were just resolved, and from the rows of the database."""
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ def opening_tag(entity: Entity) -> str:
 
 def version_xml(version: VersionStamp) -> str:
     """Write the head version."""
-    return f'<Version id="{version.id}" date="{iso(version.at)}"{attribute("username", version.by)} realm="PAM" head="true"/>'
+    by = attribute("username", version.by)
+    return f'<Version id="{version.id}" date="{iso(version.at)}"{by} realm="PAM" head="true"/>'
 
 
 def content_xml(entity: Entity) -> str:
@@ -111,7 +113,8 @@ def entity_xml(entity: Entity) -> str:
     """Write an entity. The version is always the first child, which `without_version` relies on."""
     parents = "".join(f'<Parent id="{parent}"{attribute("name", name)}/>' for parent, name in entity.parents)
     statements = "".join([statement_xml(spec, values) for spec, values in entity.statements])
-    return f"{opening_tag(entity)}>{content_xml(entity)}{version_xml(entity.version)}{parents}{statements}</{entity.info.role}>"
+    head = f"{opening_tag(entity)}>{content_xml(entity)}{version_xml(entity.version)}"
+    return f"{head}{parents}{statements}</{entity.info.role}>"
 
 
 def without_version(xml: str) -> str:
@@ -130,7 +133,7 @@ def documents(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, s
     found: dict[int, str] = {}
     for start in range(0, len(ids), _CHUNK):
         clause, parameters = members(ids[start : start + _CHUNK])
-        found.update(connection.execute(f"SELECT entity, xml FROM document WHERE entity IN {clause}", parameters))  # noqa: S608 - placeholders only
+        found.update(connection.execute(f"SELECT entity, xml FROM document WHERE entity IN {clause}", parameters))
     missing = [one for one in ids if one not in found]
     if missing:
         found.update((entity.info.id, entity_xml(entity)) for entity in load(connection, missing))
@@ -150,15 +153,16 @@ def _load_chunk(connection: sqlite3.Connection, ids: Sequence[int | str]) -> Ite
     clause, parameters = members(ids)
     parents: dict[int, list[tuple[int, str | None]]] = {}
     for child, parent, name in connection.execute(
-        "SELECT p.child, p.parent, e.name FROM parent p JOIN entity e ON e.id = p.parent "  # noqa: S608 - placeholders only
+        "SELECT p.child, p.parent, e.name FROM parent p JOIN entity e ON e.id = p.parent "
         f"WHERE p.child IN {clause} ORDER BY p.child, p.position",
         parameters,
     ):
         parents.setdefault(child, []).append((parent, name))
     statements = _statements(connection, clause, parameters)
     for row in connection.execute(
-        "SELECT e.id, e.role, e.name, e.description, e.type, e.is_list, e.unit, t.name, e.content, e.path, e.checksum, e.size, "  # noqa: S608 - placeholders only
-        "e.version, e.changed_at, e.changed_by FROM entity e LEFT JOIN entity t ON t.id = e.type AND e.type >= 100 "
+        "SELECT e.id, e.role, e.name, e.description, e.type, e.is_list, e.unit, t.name, e.content, e.path, "
+        "e.checksum, e.size, e.version, e.changed_at, e.changed_by "
+        "FROM entity e LEFT JOIN entity t ON t.id = e.type AND e.type >= 100 "
         f"WHERE e.id IN {clause} ORDER BY e.id",
         parameters,
     ):
@@ -182,7 +186,7 @@ def _statements(
     found: dict[int, list[Statement]] = {}
     values: list[Typed] = []
     for row in connection.execute(
-        "SELECT s.entity, s.item, s.property, s.importance, s.name, s.description, s.type, s.is_list, s.unit, "  # noqa: S608 - placeholders only
+        "SELECT s.entity, s.item, s.property, s.importance, s.name, s.description, s.type, s.is_list, s.unit, "
         "p.name, p.description, t.name, s.text, s.number, s.target, s.low, s.high, s.precision, s.lexical "
         "FROM statement s JOIN entity p ON p.id = s.property LEFT JOIN entity t ON t.id = s.type AND s.type >= 100 "
         f"WHERE s.entity IN {clause} ORDER BY s.entity, s.position, s.item",

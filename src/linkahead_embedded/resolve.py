@@ -1,6 +1,7 @@
 """From what a request says to what it means: parents, properties, datatypes and values of a batch.
 
-The order inside a batch: ids are given to all first, then datatypes of abstract entities, then parents, properties, inheritance, values.
+The order inside a batch: ids are given to all first, then datatypes of abstract entities, then parents, properties,
+inheritance, values.
 """
 
 from __future__ import annotations
@@ -140,8 +141,9 @@ class Resolver:
     def _inherit(self, draft: EntityDraft) -> None:
         """Copy properties from parents, as the inheritance flags ask; for Records the flag has no effect.
 
-        On an entity that was retrieved before, the client sets the flags itself, so that they mean nothing on parents it had already. An entity that
-        was made from a model is sent without a version, and there they are meant: else a second synchronisation would remove what the first inherited.
+        On an entity that was retrieved before, the client sets the flags itself, so that they mean nothing on parents
+        it had already. An entity that was made from a model is sent without a version, and there they are meant: else
+        a second synchronisation would remove what the first inherited.
         """
         if draft.role not in (Role.RECORD_TYPE, Role.PROPERTY):
             return

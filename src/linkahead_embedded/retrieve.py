@@ -24,18 +24,29 @@ Readable = Callable[[sqlite3.Connection, Sequence[int]], dict[int, str]]
 """Gives the entities that the user may not read, and why."""
 
 
-def entities(connection: sqlite3.Connection, segments: Sequence[str], *, with_history: bool = False) -> list[str]:
+def entities(
+    connection: sqlite3.Connection,
+    segments: Sequence[str],
+    *,
+    with_history: bool = False,
+    hidden: Readable | None = None,
+) -> list[str]:
     """Give the XML of entities by id, name or `id@version`; what does not exist is an element with an error."""
     found: list[tuple[str, list[int]]] = []
     elements: list[str | tuple[int, ...]] = []
     for segment in segments:
         if "@" in segment and (archived := _version(connection, segment)) is not None:
-            elements.append(archived)
+            entity = int(segment.partition("@")[0])
+            denied = hidden(connection, [entity]) if hidden is not None else {}
+            elements.append(_denied_xml(entity, denied[entity]) if denied else archived)
             continue
         ids = find(connection, segment)
         found.append((segment, ids))
         elements.append(tuple(ids) if ids else missing_xml(segment))
-    xml = documents(connection, list(dict.fromkeys(one for _, ids in found for one in ids)))
+    all_ids = list(dict.fromkeys(one for _, ids in found for one in ids))
+    xml = documents(connection, all_ids)
+    for one, reason in (hidden(connection, all_ids) if hidden is not None else {}).items():
+        xml[one] = _denied_xml(one, reason)
     if with_history:
         xml = {one: _with_history(connection, one, text) for one, text in xml.items()}
     answer: list[str] = []
@@ -47,6 +58,10 @@ def entities(connection: sqlite3.Connection, segments: Sequence[str], *, with_hi
             answer += [xml[one] for one in element if one not in shown]
             shown.update(element)
     return answer
+
+
+def _denied_xml(entity: int, reason: str) -> str:
+    return f"<Entity{attribute('id', entity)}>{message_xml(Message('Error', Code.NOT_PERMITTED, reason))}</Entity>"
 
 
 def _version(connection: sqlite3.Connection, segment: str) -> str | None:
@@ -82,7 +97,8 @@ def _with_history(connection: sqlite3.Connection, entity: int, xml: str) -> str:
     ).fetchall()
     nested = ""
     for version, at, by in rows:
-        nested = f'<Predecessor{attribute("id", version)}{attribute("date", iso(at))}{attribute("username", by)} realm="PAM">{nested}</Predecessor>'
+        shown = f"{attribute('id', version)}{attribute('date', iso(at))}{attribute('username', by)}"
+        nested = f'<Predecessor{shown} realm="PAM">{nested}</Predecessor>'
     start = xml.index("<Version ")
     end = xml.index("/>", start)
     return f'{xml[:end]} completeHistory="true">{nested}</Version>{xml[end + 2 :]}'

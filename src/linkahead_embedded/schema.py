@@ -44,6 +44,7 @@ CREATE INDEX entity_name ON entity (name_key) WHERE name_key IS NOT NULL;
 CREATE UNIQUE INDEX entity_path ON entity (path) WHERE path IS NOT NULL;
 CREATE INDEX entity_role ON entity (role);
 CREATE INDEX entity_type ON entity (type) WHERE type >= 100;
+CREATE INDEX entity_acl ON entity (id) WHERE acl IS NOT NULL;
 CREATE INDEX entity_blob ON entity (location) WHERE storage = 'managed';
 
 CREATE TABLE parent (
@@ -144,9 +145,11 @@ INSERT INTO role (name, description) VALUES
 INSERT INTO permission_rule (role, position, is_grant, permission, priority) VALUES
     ('administration', 0, 1, '*', 1),
     ('readonly', 0, 1, 'TRANSACTION:RETRIEVE', 0);
-INSERT INTO entity (id, role, name, name_key, description, type, version, number, created_at, created_by, changed_at, changed_by) VALUES
+INSERT INTO entity
+    (id, role, name, name_key, description, type, version, number, created_at, created_by, changed_at, changed_by)
+VALUES
     (20, 'Property', 'name', 'name', 'Name of an entity', 1, 'internal20', 1, 0, 'system', 0, 'system'),
-    (21, 'Property', 'description', 'description', 'Description of an entity', 1, 'internal21', 1, 0, 'system', 0, 'system'),
+    (21, 'Property', 'description', 'description', 'What it is', 1, 'internal21', 1, 0, 'system', 0, 'system'),
     (24, 'Property', 'unit', 'unit', 'Unit of a property', 1, 'internal24', 1, 0, 'system', 0, 'system');
 """
 

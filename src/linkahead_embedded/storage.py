@@ -89,6 +89,16 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
 
+    def release(self) -> None:
+        """Close this thread's connection; a thread that ends should say so."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            del self._local.connection
+            with self._lock:
+                if connection in self._open:
+                    self._open.remove(connection)
+            connection.close()
+
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:

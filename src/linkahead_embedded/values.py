@@ -25,7 +25,7 @@ TRUE, FALSE = "TRUE", "FALSE"
 
 
 def parse_integer(text: str) -> int:
-    """Read an INTEGER: 64 bits, more than the 32 of the real server; `5.0` counts as 5, because the client writes floats so.
+    """Read an INTEGER of up to 64 bits, more than the 32 of the real server; `5.0`, as the client writes floats, is 5.
 
     Raises
     ------

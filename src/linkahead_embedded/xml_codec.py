@@ -171,7 +171,7 @@ def _value(element: etree._Element) -> str | None:
 def _own_text(element: etree._Element) -> list[str | None] | None:
     """Give the text before the first child, which in a pretty printed request is white space and no value."""
     text = element.text
-    if not text or (len(element) and not text.strip()) or text.isspace() and "\n" in text:
+    if not text or (len(element) and not text.strip()) or (text.isspace() and "\n" in text):
         return None
     return [_text(text.strip() if len(element) else text)]
 

@@ -1,7 +1,8 @@
 """What an operator and a value mean for each kind of stored value.
 
-The text of a value is read in every way that fits: as number (with or without unit), as boolean, as date, as text. Each reading becomes one branch on
-the columns of its kind in `statement`, whose alias is `s`. Of a list some element has to match.
+The text of a value is read in every way that fits: as number (with or without unit), as boolean, as date, as text.
+Each reading becomes one branch on the columns of its kind in `statement`, whose alias is `s`. Of a list some element
+has to match.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from .. import dates, units
-from ..errors import QueryError, ValueFormatError
-from ..model import Base
-from ..patterns import compiled, glob_condition
-from ..values import FALSE, TRUE, parse_double
+from linkahead_embedded import dates, units
+from linkahead_embedded.errors import QueryError, ValueFormatError
+from linkahead_embedded.model import Base
+from linkahead_embedded.patterns import compiled, glob_condition
+from linkahead_embedded.values import FALSE, TRUE, parse_double
+
 from . import ast
 from .sql import Parameter, Sql, join
 

@@ -10,7 +10,8 @@ from typing import Any
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
-from ..errors import Code, QueryError
+from linkahead_embedded.errors import Code, QueryError
+
 from . import ast
 
 MAX_LENGTH = 500_000
@@ -142,10 +143,6 @@ def pattern_parts(text: str) -> tuple[str, ...]:
     return (*parts, "".join(current))
 
 
-class _Intro:
-    """Sugar; carries no meaning."""
-
-
 @v_args(inline=True)
 class _ToAst(Transformer[Token, Any]):
     """Builds the AST while the parser reduces. Sugar tokens reach the methods and are dropped there."""
@@ -208,10 +205,10 @@ class _ToAst(Transformer[Token, Any]):
     def conjunction(self, *filters: ast.Filter) -> ast.Filter:
         return filters[0] if len(filters) == 1 else ast.And(filters)
 
-    def filter(self, *parts: Any) -> ast.Filter:
+    def filter(self, *parts: Any) -> Any:
         return _meant(parts)
 
-    def subfilter(self, *parts: Any) -> ast.Filter:
+    def subfilter(self, *parts: Any) -> Any:
         return _meant(parts)
 
     def negation(self, *parts: Any) -> ast.Filter:
@@ -250,10 +247,10 @@ class _ToAst(Transformer[Token, Any]):
     def in_operator(self, word: Token) -> bool:
         return word.type == "NOT_IN"
 
-    def in_list(self, is_negated: bool, *values: str) -> ast.Comparison:  # noqa: FBT001 - lark passes by position
+    def in_list(self, is_negated: bool, *values: str) -> ast.Comparison:
         return ast.Within(values, is_negated)
 
-    def in_value(self, is_negated: bool, value: str) -> ast.Comparison:  # noqa: FBT001 - as above
+    def in_value(self, is_negated: bool, value: str) -> ast.Comparison:
         return ast.Within((value,), is_negated)
 
     def is_null(self, words: Token) -> ast.Comparison:

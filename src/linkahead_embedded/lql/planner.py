@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - SQL is composed of constants and placeholders; values are always bound
 """From the meaning of a query to SQL over indexed tables."""
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from .. import dates
-from ..errors import Code, QueryError, ValueFormatError
-from ..model import fold
-from ..patterns import compiled, glob
-from ..storage import members
-from ..values import split_reference
+from linkahead_embedded import dates
+from linkahead_embedded.errors import Code, QueryError, ValueFormatError
+from linkahead_embedded.model import fold
+from linkahead_embedded.patterns import compiled, glob
+from linkahead_embedded.storage import members
+from linkahead_embedded.values import split_reference
+
 from . import ast, comparisons
 from .parser import MAX_CONDITIONS, pattern_parts
 from .sql import ALWAYS, NEVER, Condition, Sql, choose, conjunction, disjunction, join, negation, union
@@ -41,7 +43,10 @@ class _PropertySet:
     names: tuple[str, ...]
 
     def on(self, alias: str, *, is_driving: bool) -> Sql:
-        """Give SQL on a statement. Where a test already has the entity, the index on properties must not tempt SQLite."""
+        """Give SQL on a statement.
+
+        Where a test already has the entity, the index on properties must not tempt SQLite.
+        """
         plus = "" if is_driving else "+"
         pieces = []
         if self.ids:
@@ -90,10 +95,11 @@ class Planner:
             where = join([role, test] if role is not None else [test], "AND")
             return Sql(f"SELECT e.id AS id FROM entity e WHERE {where.text} ORDER BY e.id", where.parameters)
         on_role = f" AND {role.text}" if role is not None else ""
-        text = f"SELECT DISTINCT e.id AS id FROM ({whole.driver.text}) q CROSS JOIN entity e ON e.id = q.id{on_role} ORDER BY e.id"
+        listed = f"({whole.driver.text}) q CROSS JOIN entity e ON e.id = q.id{on_role}"
+        text = f"SELECT DISTINCT e.id AS id FROM {listed} ORDER BY e.id"
         return Sql(text, whole.driver.parameters + (role.parameters if role is not None else ()))
 
-    def filter(self, wanted: ast.Filter) -> Condition:
+    def filter(self, wanted: ast.Filter) -> Condition:  # noqa: PLR0911 - one return for each kind of filter
         """Compile one filter."""
         match wanted:
             case ast.And(filters):
@@ -140,7 +146,7 @@ class Planner:
         types = [
             row[0]
             for row in self._connection.execute(
-                f"SELECT DISTINCT s.descendant FROM subtype s JOIN entity a ON a.id = s.ancestor WHERE {named.text}",  # noqa: S608 - own SQL
+                f"SELECT DISTINCT s.descendant FROM subtype s JOIN entity a ON a.id = s.ancestor WHERE {named.text}",
                 named.parameters,
             )
         ]
@@ -160,7 +166,7 @@ class Planner:
             for row in self._connection.execute(
                 f"SELECT DISTINCT descendant FROM subtype WHERE ancestor IN {clause}", parameters
             )
-        ]  # noqa: S608 - placeholders only
+        ]
 
     @staticmethod
     def _typed_condition(own: Sql, types: Sequence[int]) -> Condition:
@@ -211,7 +217,7 @@ class Planner:
             ids = [
                 row[0]
                 for row in self._connection.execute(
-                    f"SELECT a.id FROM entity a WHERE a.role IN ('Property', 'RecordType') AND {named.text}",  # noqa: S608 - own SQL
+                    f"SELECT a.id FROM entity a WHERE a.role IN ('Property', 'RecordType') AND {named.text}",
                     named.parameters,
                 )
             ]
@@ -315,18 +321,21 @@ class Planner:
         def test(column: str) -> Sql:
             via, inner = on(is_driving=False), target.test(f"{alias}.target")
             return Sql(
-                f"EXISTS (SELECT 1 FROM statement {alias} WHERE {alias}.entity = {column} AND +{alias}.target IS NOT NULL AND {via.text} AND {inner.text})",
+                f"EXISTS (SELECT 1 FROM statement {alias} WHERE {alias}.entity = {column} "
+                f"AND +{alias}.target IS NOT NULL AND {via.text} AND {inner.text})",
                 via.parameters + inner.parameters,
             )
 
         candidates = []
         if target.driver is not None:
             via = on(is_driving=False)
-            text = f"SELECT {alias}.entity AS id FROM ({target.driver.text}) t CROSS JOIN statement {alias} ON {alias}.target = t.id AND {via.text}"
+            listed = f"({target.driver.text}) t CROSS JOIN statement {alias} ON {alias}.target = t.id"
+            text = f"SELECT {alias}.entity AS id FROM {listed} AND {via.text}"
             candidates.append(Condition(test, Sql(text, target.driver.parameters + via.parameters), rank=target.rank))
         if properties is not None or target.driver is None:
             via, inner = on(is_driving=True), target.test(f"{alias}.target")
-            text = f"SELECT {alias}.entity AS id FROM statement {alias} WHERE {via.text} AND {alias}.target IS NOT NULL AND {inner.text}"
+            where = f"{via.text} AND {alias}.target IS NOT NULL AND {inner.text}"
+            text = f"SELECT {alias}.entity AS id FROM statement {alias} WHERE {where}"
             candidates.append(Condition(test, Sql(text, via.parameters + inner.parameters), rank=7))
         return choose(self._connection, candidates) or Condition(test)
 
@@ -339,18 +348,21 @@ class Planner:
         def test(column: str) -> Sql:
             inner = source.test(f"{alias}.entity")
             return Sql(
-                f"EXISTS (SELECT 1 FROM statement {alias} WHERE {alias}.target = {column} AND {via.text} AND {inner.text})",
+                f"EXISTS (SELECT 1 FROM statement {alias} WHERE {alias}.target = {column} "
+                f"AND {via.text} AND {inner.text})",
                 via.parameters + inner.parameters,
             )
 
         if source.driver is not None:
-            text = f"SELECT {alias}.target AS id FROM ({source.driver.text}) t CROSS JOIN statement {alias} ON {alias}.entity = t.id"
+            listed = f"({source.driver.text}) t CROSS JOIN statement {alias} ON {alias}.entity = t.id"
+            text = f"SELECT {alias}.target AS id FROM {listed}"
             driver = Sql(
                 f"{text} AND {alias}.target IS NOT NULL AND {via.text}", source.driver.parameters + via.parameters
             )
             return Condition(test, driver, rank=source.rank)
         inner = source.test(f"{alias}.entity")
-        text = f"SELECT {alias}.target AS id FROM statement {alias} WHERE {alias}.target IS NOT NULL AND {via.text} AND {inner.text}"
+        where = f"{alias}.target IS NOT NULL AND {via.text} AND {inner.text}"
+        text = f"SELECT {alias}.target AS id FROM statement {alias} WHERE {where}"
         return Condition(test, Sql(text, via.parameters + inner.parameters), rank=8)
 
     # the rest
@@ -374,7 +386,8 @@ class Planner:
         among = self._target.test("s.entity")
         alternatives = []
         for column in ("number", "low"):
-            value = f"(SELECT s.{column} FROM statement s WHERE {on.text} AND s.{column} IS NOT NULL AND {among.text} ORDER BY s.{column} {order} LIMIT 1)"
+            where = f"{on.text} AND s.{column} IS NOT NULL AND {among.text}"
+            value = f"(SELECT s.{column} FROM statement s WHERE {where} ORDER BY s.{column} {order} LIMIT 1)"
             alternatives.append(Sql(f"s.{column} = {value}", on.parameters + among.parameters))
         any_of = join(alternatives, "OR")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from ..model import PropertySpec, Typed, fold
-from ..render import Entity, load, opening_tag, statement_xml, version_xml
-from ..xml_codec import attribute, value_xml
+from linkahead_embedded.model import PropertySpec, Typed, fold
+from linkahead_embedded.render import Entity, load, opening_tag, statement_xml, version_xml
+from linkahead_embedded.xml_codec import attribute, value_xml
 
 Selectors = Sequence[tuple[str, ...]]
 _ATTRIBUTES = frozenset(

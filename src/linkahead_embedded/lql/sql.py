@@ -1,7 +1,9 @@
+# ruff: noqa: S608 - SQL is composed of constants and placeholders; values are always bound
 """The pieces that a plan is put together from.
 
-A condition can be asked in two ways. As a *test* it is an SQL expression about one entity, looked up by the primary key. As a *driver* it is a
-SELECT that lists exactly the entities that meet it, from an index. A plan starts from the driver that lists the fewest and tests the rest.
+A condition can be asked in two ways. As a *test* it is an SQL expression about one entity, looked up by the primary
+key. As a *driver* it is a SELECT that lists exactly the entities that meet it, from an index. A plan starts from the
+driver that lists the fewest and tests the rest.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ class Sql(NamedTuple):
 class Condition:
     """What a filter demands of an entity.
 
-    `test` takes the SQL of an entity id and gives a boolean that is never NULL. `driver` selects a column `id`; None if nothing better than all entities
-    can be listed. A low `rank` says that the driver promises few rows.
+    `test` takes the SQL of an entity id and gives a boolean that is never NULL. `driver` selects a column `id`; None
+    if nothing better than all entities can be listed. A low `rank` says that the driver promises few rows.
     """
 
     test: Callable[[str], Sql]
@@ -120,5 +122,5 @@ def probe(connection: sqlite3.Connection, condition: Condition, limit: int = PRO
     text, parameters = condition.driver
     count: int = connection.execute(
         f"SELECT count(*) FROM (SELECT 1 FROM ({text}) LIMIT {int(limit)})", parameters
-    ).fetchone()[0]  # noqa: S608 - own SQL
+    ).fetchone()[0]
     return count

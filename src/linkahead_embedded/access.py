@@ -1,0 +1,94 @@
+"""What somebody may do: permission rules of roles, and access control lists of single entities.
+
+A rule with priority beats one without, and among equals a denial beats a grant. Nothing is permitted to a role that
+no rule names. On a single entity everything that the role may do at all is permitted, as long as the entity's own
+list says nothing else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from lxml import etree
+
+from .auth import ADMINISTRATION, User
+from .storage import members
+
+RETRIEVE, INSERT = "TRANSACTION:RETRIEVE", "TRANSACTION:INSERT"
+UPDATE, DELETE = "TRANSACTION:UPDATE", "TRANSACTION:DELETE"
+ENTITY_PERMISSIONS: dict[str, str] = {
+    "RETRIEVE:ENTITY": "Retrieve the entity.",
+    "RETRIEVE:ACL": "Retrieve its access control list.",
+    "RETRIEVE:HISTORY": "Retrieve its versions.",
+    "RETRIEVE:FILE": "Download its file.",
+    "DELETE": "Delete the entity.",
+    "EDIT:ACL": "Change its access control list.",
+    "UPDATE:NAME": "Change its name.",
+    "UPDATE:DESCRIPTION": "Change its description.",
+    "UPDATE:VALUE": "Change its value.",
+    "UPDATE:DATA_TYPE": "Change its datatype.",
+    "UPDATE:PARENT:ADD": "Add a parent.",
+    "UPDATE:PARENT:REMOVE": "Remove a parent.",
+    "UPDATE:PROPERTY:ADD": "Add a property.",
+    "UPDATE:PROPERTY:REMOVE": "Remove a property.",
+    "UPDATE:FILE:ADD": "Add a file.",
+    "UPDATE:FILE:REMOVE": "Remove the file.",
+    "UPDATE:FILE:MOVE": "Move the file.",
+    "USE:AS_REFERENCE": "Reference the entity.",
+    "USE:AS_PROPERTY": "Use the entity as a property.",
+    "USE:AS_PARENT": "Use the entity as a parent.",
+    "USE:AS_DATA_TYPE": "Use the entity as a datatype.",
+}
+Rule = tuple[bool, bool, str]
+"""Whether it has priority, whether it grants, and the permission, perhaps with `*`."""
+
+
+def decide(rules: Sequence[Rule], permission: str) -> bool | None:
+    """Give the verdict of rules on a permission; None if none of them names it.
+
+    A rule on a part of a permission, such as `UPDATE:NAME`, counts for the whole, `UPDATE`.
+    """
+    verdict: tuple[bool, bool] | None = None
+    for has_priority, grants, pattern in rules:
+        is_named = fnmatchcase(permission, pattern) or pattern.startswith(permission + ":")
+        if is_named and (verdict is None or (has_priority, not grants) > verdict):
+            verdict = (has_priority, not grants)
+    return None if verdict is None else not verdict[1]
+
+
+def may(connection: sqlite3.Connection, user: User, permission: str) -> bool:
+    """Tell whether the roles of a user permit something."""
+    if ADMINISTRATION in user.roles:
+        return True
+    clause, parameters = members(user.roles)
+    rules = connection.execute(
+        f"SELECT priority, is_grant, permission FROM permission_rule WHERE role IN {clause}",  # noqa: S608 - placeholders only
+        parameters,
+    ).fetchall()
+    return bool(decide([(bool(priority), bool(grants), name) for priority, grants, name in rules], permission))
+
+
+def denied(connection: sqlite3.Connection, ids: Sequence[int], permission: str, *, user: User) -> dict[int, str]:
+    """Give those entities whose own list denies a permission to the user, with the reason."""
+    if ADMINISTRATION in user.roles or not ids:
+        return {}
+    lists = connection.execute("SELECT id, acl, created_by FROM entity WHERE acl IS NOT NULL").fetchall()
+    wanted = set(ids) if lists else set()
+    return {
+        entity: "You are not permitted to do this."
+        for entity, acl, owner in lists
+        if entity in wanted and decide(_entity_rules(acl, user, is_owner=owner == user.name), permission) is False
+    }
+
+
+def _entity_rules(acl: str, user: User, *, is_owner: bool) -> list[Rule]:
+    roles = {*user.roles, "?OTHER?", *(["?OWNER?"] if is_owner else [])}
+    found: list[Rule] = []
+    for element in etree.fromstring(acl):
+        is_meant = element.get("role") in roles or (element.get("username") or "") == user.name
+        if element.tag in ("Grant", "Deny") and is_meant:
+            has_priority = (element.get("priority") or "").lower() == "true"
+            found += [(has_priority, element.tag == "Grant", name) for one in element if (name := one.get("name"))]
+    return found

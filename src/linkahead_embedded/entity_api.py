@@ -1,0 +1,96 @@
+"""The resources that crawler and data model need: Entity, FileSystem, Info."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from . import access, retrieve
+from .auth import User
+from .errors import Code, RequestError
+from .exchange import Call, Response, answer, file_response
+from .files import FileStore
+from .storage import Database
+from .transactions import Outcome, Writer
+from .validate import Rules
+from .xml_codec import message_xml, parse_entities
+
+
+class EntityApi:
+    """Answers calls about entities and their files."""
+
+    def __init__(self, database: Database, files: FileStore) -> None:
+        self._database = database
+        self._files = files
+
+    def retrieve(self, call: Call) -> Response:
+        """GET Entity: by ids and names, or by query."""
+        hidden = partial(access.denied, user=call.user, permission="RETRIEVE:ENTITY")
+        with self._database.read() as connection:
+            if "query" in call.flags:
+                text, page = call.flags["query"], call.flags.get("P")
+                return answer(call.user, retrieve.query(connection, text, call.user.name, page, hidden))
+            names = call.names()
+            has_history = "history" in call.flags
+            elements = retrieve.entities(connection, names, with_history=has_history, hidden=hidden)
+            return answer(call.user, elements, count=len(names))
+
+    def insert(self, call: Call) -> Response:
+        """POST Entity."""
+        drafts = parse_entities(call.request.body, "Insert")
+        for draft in drafts:
+            if draft.role is None and not draft.has_errors:
+                draft.error(Code.ROLE_MISMATCH, "An entity needs a role to be inserted.")
+        self._files.prepare(drafts, call.request.uploads)
+        return _answer(call, self._writer(call.user).insert(drafts, _rules(call.flags)))
+
+    def update(self, call: Call) -> Response:
+        """PUT Entity."""
+        drafts = parse_entities(call.request.body, "Update")
+        self._files.prepare(drafts, call.request.uploads, is_update=True)
+        return _answer(call, self._writer(call.user).update(drafts, _rules(call.flags)))
+
+    def delete(self, call: Call) -> Response:
+        """DELETE Entity."""
+        return _answer(call, self._writer(call.user).delete(call.names()))
+
+    def download(self, call: Call) -> Response:
+        """GET FileSystem: the bytes of a File entity."""
+        path = "/" + "/".join(call.rest)
+        with self._database.read() as connection:
+            row = connection.execute("SELECT id, storage, location FROM entity WHERE path = ?", (path,)).fetchone()
+            is_denied = row is not None and access.denied(connection, [row[0]], "RETRIEVE:FILE", user=call.user)
+        if is_denied:
+            raise RequestError(403, "You are not permitted to download this file.", Code.NOT_PERMITTED)
+        located = None if row is None else self._files.locate(row[1], row[2])
+        if located is None:
+            raise RequestError(404, "There is no such file.", Code.NO_FILE)
+        return file_response(located, call.request.headers)
+
+    def info(self, call: Call) -> Response:
+        """GET Info: who asks, and how much there is."""
+        with self._database.read() as connection:
+            count = dict(connection.execute("SELECT role, count(*) FROM entity GROUP BY role").fetchall())
+            size = connection.execute("SELECT coalesce(sum(size), 0) FROM entity").fetchone()[0]
+        counts = (
+            f'<counts records="{count.get("Record", 0)}" properties="{count.get("Property", 0)}" '
+            f'recordTypes="{count.get("RecordType", 0)}" files="{count.get("File", 0)}" fssize="{size} B"/>'
+        )
+        zone = '<TimeZone id="UTC" offset="+0000">Coordinated Universal Time</TimeZone>'
+        return answer(call.user, [zone, f'<Stats debug="false">{counts}</Stats>'])
+
+    def _writer(self, user: User) -> Writer:
+        return Writer(self._database, user.name, partial(access.denied, user=user))
+
+
+def _answer(call: Call, outcome: Outcome) -> Response:
+    messages = [message_xml(message) for message in outcome.messages]
+    return answer(call.user, [*messages, *outcome.elements], count=len(outcome.elements))
+
+
+def _rules(flags: Mapping[str, str]) -> Rules:
+    return Rules(
+        unique_names=flags.get("uniquename", "").lower() == "true",
+        strict=flags.get("strict", "").lower() == "true",
+        missing_obligatory=flags.get("force-missing-obligatory", "error"),
+    )
