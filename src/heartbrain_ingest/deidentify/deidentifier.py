@@ -158,7 +158,7 @@ class Deidentifier:
         creators: dict[int, dict[int, Action]] = {}
         kept: dict[BaseTag, RawDataElement] = {}
         try:
-            for tag in sorted(dataset._dict):
+            for tag in sorted(dataset._dict, key=int):
                 element = files.raw(dataset._dict[tag], dataset)
                 old = element.value or b""
                 vr = element.VR or known_vr(tag)
@@ -373,7 +373,7 @@ class Deidentifier:
         return b"" if element is None or not element.value else element.value
 
     def _dataset(self, old: Dataset, kept: dict[BaseTag, RawDataElement], encoding: Encoding) -> Dataset:
-        new = Dataset({tag: kept[tag] for tag in sorted(kept)})
+        new = Dataset({tag: kept[tag] for tag in sorted(kept, key=int)})
         new.file_meta = type(old.file_meta)()
         for keyword in ("MediaStorageSOPClassUID", "TransferSyntaxUID", "ImplementationVersionName"):
             # dcm2niix tells some software versions by the ImplementationVersionName.

@@ -271,7 +271,7 @@ def to_bytes(dataset: Dataset) -> bytes:
     meta = _meta_bytes(dataset)
     parts = [b"\0" * 128, b"DICM", EXPLICIT_LITTLE.element(0x00020000, "UL", struct.pack("<L", len(meta))), meta]
     implicit = encoding.implicit
-    for tag in sorted(dataset._dict):
+    for tag in sorted(dataset._dict, key=int):
         element = raw(dataset._dict[tag], dataset)
         value = element.value or b""
         vr = element.VR or "UN"
