@@ -113,6 +113,7 @@ ISSUES: dict[str, Issue] = {
         "Report it with the line of the log; the files stay in the inbox and are tried again with new files.",
     ),
     "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte."),
+    "PHYSIO_NO_SIGNAL": _info("The file describes a recording but holds no signal of its own."),
     "LAB_NOTHING_USABLE": _quarantine(
         "No row of the laboratory table can be taken over.",
         "Check that its subjects are known (their sessions come first) and that lab.yml describes its columns.",

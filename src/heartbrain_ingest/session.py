@@ -17,7 +17,7 @@ from heartbrain_ingest import physio, workers
 from heartbrain_ingest.bids import Candidate, NamedImage, NamingRules, name_session
 from heartbrain_ingest.convert import finish_sidecar, tool_version
 from heartbrain_ingest.deidentify import Identifiers, Subject
-from heartbrain_ingest.filesystem import ReadmeHeader, checksum_list, safe_label, write_readme
+from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, ReadmeHeader, checksum_list, safe_label, write_readme
 from heartbrain_ingest.filesystem.readme import FileEntry
 from heartbrain_ingest.ledger import FileRow, Outcome
 
@@ -164,6 +164,8 @@ class SessionBuilder:
         if not good:
             codes = Counter(one.result.code for one in series if one.result.code)
             self._built.code = codes.most_common(1)[0][0] if codes else "NOT_CONVERTIBLE"
+            # Recordings without their images wait for the session to come again.
+            self._settle(self._plan.recordings, Outcome.QUARANTINED, code=self._built.code)
             self._report(series)
             return self._built
         self._folder.mkdir(parents=True)
@@ -268,9 +270,8 @@ class SessionBuilder:
         ]
         for one, future in futures:
             one.result = future.result()
-            one.description = str(
-                one.result.header.get("SeriesDescription") or one.result.header.get("ProtocolName") or ""
-            )
+            header = one.result.header
+            one.description = str(header.get("SeriesDescription") or header.get("ProtocolName") or "")
 
     def _settle_refused(self, one: _Series) -> None:
         for instance in one.cleaned:
@@ -346,7 +347,7 @@ class SessionBuilder:
                 stem.parent.mkdir(parents=True, exist_ok=True)
                 texts = {_with_suffix(stem, ".json"): finish_sidecar(image.sidecar, _added(named, one))}
                 for table, extension in ((image.bval, ".bval"), (image.bvec, ".bvec")):
-                    if table is not None:
+                    if table is not None and named.b_table:
                         texts[_with_suffix(stem, extension)] = table.read_text()
                 texts |= {self._folder / path: text for path, text in named.tables.items()}
                 futures.append(
@@ -372,13 +373,12 @@ class SessionBuilder:
             future.result()
         (target / "SHA256SUMS").write_text(checksum_list(target), encoding="utf-8")
         for one in series:
-            place = f"{self._folder.name}/sourcedata/dicom/{one.archive_name}"
-            one_project = f"ExperimentalData/{self._plan.project}"
+            place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}/sourcedata/dicom/{one.archive_name}"
             self._built.outcomes += [
                 FileOutcome(
                     file_id=instance.file_id,
                     outcome=Outcome.CONVERTED,
-                    destination=f"{one_project}/{place}!{instance.name}",
+                    destination=f"{place}!{instance.name}",
                     sha256=instance.sha256,
                 )
                 for instance in one.kept
@@ -387,29 +387,23 @@ class SessionBuilder:
     # physiology
 
     def _write_recordings(self, series: list[_Series]) -> None:
-        recordings: list[tuple[FileRow, physio.Recording]] = []
-        for row in self._plan.recordings:
-            try:
-                recordings.append((row, physio.read_recording(Path(row.path), self._tools.physio)))
-            except physio.RecordingError as error:
-                self._settle([row], Outcome.QUARANTINED, code=error.code)
-        if not recordings:
+        if not self._plan.recordings:
             return
-        spans = [span for one in series for named in one.named if (span := self._span(named))]
-        found = physio.match_recordings([recording for _, recording in recordings], spans, self._tools.physio)
-        for match in found.matches:
-            stem = physio.physio_stem(match.image.path)
-            if stem is not None:
-                physio.write_bids(match.recording, match.image, stem, self._tools.physio)
-        name = f"sub-{self._plan.subject.label}_ses-{self._plan.session}"
-        numbers: Counter[str] = Counter()
-        for row, recording in recordings:
-            numbers[recording.kind] += 1
-            stem = self._folder / "sourcedata" / "physio" / f"{name}_run-{numbers[recording.kind]}"
-            written = physio.write_whole(recording, stem, self._tools.physio)
-            place = f"ExperimentalData/{self._plan.project}/{written[0].relative_to(self._folder.parent).as_posix()}"
-            self._settle([row], Outcome.STORED, destination=place)
-            self._built.warnings.update(recording.issues)
+        task = workers.RecordingTask(
+            paths=tuple(row.path for row in self._plan.recordings),
+            spans=tuple(span for one in series for named in one.named if (span := self._span(named))),
+            rules=self._tools.physio,
+            whole=self._folder / "sourcedata" / "physio" / f"sub-{self._plan.subject.label}_ses-{self._plan.session}",
+        )
+        results = self._tools.pool.submit(workers.write_recordings, task).result()
+        for row, result in zip(self._plan.recordings, results, strict=True):
+            self._built.warnings.update(result.notes)
+            if result.whole is None:
+                self._settle([row], result.outcome, code=result.code)
+                continue
+            place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}"
+            inside = result.whole.relative_to(self._folder).as_posix()
+            self._settle([row], result.outcome, code=result.code, destination=f"{place}/{inside}")
 
     def _span(self, named: NamedImage) -> physio.ImageSpan | None:
         start = _seconds(named.candidate.acquisition_time)

@@ -10,14 +10,17 @@ import pickle
 import threading
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from heartbrain_ingest.convert import Conversion, Dcm2niix, compress, differences, store_series
+from heartbrain_ingest import physio
+from heartbrain_ingest.bids import read_asl_context
+from heartbrain_ingest.convert import Conversion, Dcm2niix, differences, store_series
 from heartbrain_ingest.deidentify import (
     Deidentifier,
     DicomFileError,
@@ -28,7 +31,12 @@ from heartbrain_ingest.deidentify import (
     Subject,
     load_rules,
 )
+from heartbrain_ingest.filesystem import pack_file
 from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, read_content
+from heartbrain_ingest.ledger import Outcome
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,8 +292,7 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
                 voxel_size=tuple(round(float(size), 6) for size in header.get_zooms()[:3]),  # type: ignore[arg-type]
             )
         )
-    first = min(folders.cleaned.iterdir())
-    return SeriesResult(images=tuple(images), header=plain_header(first), fidelity=fidelity)
+    return SeriesResult(images=tuple(images), header=series_header(folders.cleaned), fidelity=fidelity)
 
 
 def _fidelity(reference: Conversion, found: Sequence[str]) -> str:
@@ -294,9 +301,21 @@ def _fidelity(reference: Conversion, found: Sequence[str]) -> str:
     return "equal" if reference.images else "not comparable"
 
 
-def plain_header(path: Path) -> dict[str, Any]:
-    """Give the public, unnested header attributes of one file as plain values by keyword."""
+def series_header(folder: Path) -> dict[str, Any]:
+    """Give the header of a series' first instance as plain values, and what each volume of a perfusion series is."""
     from pydicom import dcmread  # noqa: PLC0415 - loaded in the worker already
+
+    paths = sorted(folder.iterdir())
+    first = dcmread(paths[0], stop_before_pixels=True)
+    header = plain_header(first)
+    frames = first.get("PerFrameFunctionalGroupsSequence") or ()
+    if frames and "MRArterialSpinLabelingSequence" in frames[0]:
+        header["ASLContext"] = read_asl_context(dcmread(path, stop_before_pixels=True) for path in paths)
+    return header
+
+
+def plain_header(dataset: Dataset) -> dict[str, Any]:
+    """Give the public, unnested attributes of a header as plain values by keyword."""
     from pydicom.multival import MultiValue  # noqa: PLC0415 - the same
 
     def plain(value: Any) -> Any:
@@ -307,7 +326,6 @@ def plain_header(path: Path) -> dict[str, Any]:
         return float(value) if hasattr(value, "real") else str(value)
 
     header: dict[str, Any] = {}
-    dataset = dcmread(path, stop_before_pixels=True)
     for tag in dataset.keys():  # noqa: SIM118 - a Dataset iterates over converted elements
         if tag.is_private:
             continue
@@ -318,9 +336,73 @@ def plain_header(path: Path) -> dict[str, Any]:
     return header
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordingTask:
+    """The recordings of one session and the images they may belong to."""
+
+    paths: tuple[str, ...]
+    spans: tuple[physio.ImageSpan, ...]
+    rules: physio.PhysioRules
+    #: Start of the file names of whole recordings.
+    whole: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingResult:
+    """What became of one file of recordings."""
+
+    outcome: Outcome
+    code: str | None = None
+    #: Table of the whole recording (the first one of the file).
+    whole: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def write_recordings(task: RecordingTask) -> list[RecordingResult]:
+    """Write each recording whole, and cut to each image that it covers where BIDS has a place for it."""
+    read: list[tuple[physio.Recording, ...] | physio.RecordingError] = []
+    for path in task.paths:
+        try:
+            read.append(physio.read_recordings(Path(path), task.rules))
+        except physio.RecordingError as error:
+            read.append(error)
+    recordings = [one for found in read if not isinstance(found, physio.RecordingError) for one in found]
+    matched = physio.match_recordings(recordings, task.spans, task.rules)
+    for match in matched.matches:
+        stem = physio.physio_stem(match.image.path)
+        if stem is not None:
+            physio.write_bids(match.recording, match.image, stem, task.rules)
+    numbers: Counter[str] = Counter()
+    results = []
+    for found in read:
+        if isinstance(found, physio.RecordingError):
+            results.append(RecordingResult(outcome=Outcome.QUARANTINED, code=found.code))
+        elif not found:
+            results.append(RecordingResult(outcome=Outcome.IGNORED, code="PHYSIO_NO_SIGNAL"))
+        else:
+            results.append(_write_whole(found, task, numbers, matched.ambiguous))
+    return results
+
+
+def _write_whole(
+    found: Sequence[physio.Recording],
+    task: RecordingTask,
+    numbers: Counter[str],
+    ambiguous: Sequence[physio.Recording],
+) -> RecordingResult:
+    written = []
+    for recording in found:
+        numbers[recording.kind] += 1
+        stem = task.whole.with_name(f"{task.whole.name}_run-{numbers[recording.kind]}")
+        written += physio.write_whole(recording, stem, task.rules)
+    notes = [note for recording in found for note in recording.issues]
+    notes += ["PHYSIO_AMBIGUOUS" for recording in found if any(recording is one for one in ambiguous)]
+    return RecordingResult(outcome=Outcome.STORED, whole=written[0], notes=tuple(notes))
+
+
 def finish_image(nifti: Path, target: Path, texts: Mapping[Path, str], level: int) -> None:
     """Write one published image: compressed, with its sidecar and tables."""
-    compress(nifti, target, level=level)
+    pack_file(nifti, target, level=level)
     nifti.unlink()
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")

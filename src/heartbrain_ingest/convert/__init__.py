@@ -2,13 +2,12 @@
 
 from heartbrain_ingest.convert.dcm2niix import Conversion, ConvertedImage, Dcm2niix, tool_version
 from heartbrain_ingest.convert.fidelity import differences
-from heartbrain_ingest.convert.output import compress, finish_sidecar, store_series
+from heartbrain_ingest.convert.output import finish_sidecar, store_series
 
 __all__ = [
     "Conversion",
     "ConvertedImage",
     "Dcm2niix",
-    "compress",
     "differences",
     "finish_sidecar",
     "store_series",

@@ -53,7 +53,7 @@ class Dcm2niix:
     """Converts one folder that holds the instances of one series.
 
     Options: sidecars that keep what the (de-identified) header says (`-ba n`; what is personal is gone from it), no
-    compression (the fidelity check compares bytes; `compress` follows), no defaults file of the user (`-g i`).
+    compression (the fidelity check compares bytes; packing follows), no defaults file of the user (`-g i`).
     """
 
     source: Path

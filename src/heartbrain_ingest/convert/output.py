@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import shutil
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,17 +27,6 @@ _DROPPED = frozenset(
         "global",
     }
 )
-
-
-def compress(source: Path, target: Path, *, level: int) -> None:
-    """Write a gzip file without name and time in its header, so that the same image gives the same bytes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        source.open("rb") as plain,
-        target.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=level, mtime=0) as packed,
-    ):
-        shutil.copyfileobj(plain, packed, 1 << 20)
 
 
 def finish_sidecar(sidecar: Mapping[str, Any], added: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from heartbrain_ingest.filesystem.compliance import Finding, check_tree
 from heartbrain_ingest.filesystem.layout import EXPERIMENTAL_DATA, delivery_folder, safe_label
+from heartbrain_ingest.filesystem.packing import pack, pack_file
 from heartbrain_ingest.filesystem.publish import checksum_list, publish, same_content, sync_tree
 from heartbrain_ingest.filesystem.readme import ReadmeHeader, read_header, write_readme
 
@@ -12,6 +13,8 @@ __all__ = [
     "check_tree",
     "checksum_list",
     "delivery_folder",
+    "pack",
+    "pack_file",
     "publish",
     "read_header",
     "safe_label",

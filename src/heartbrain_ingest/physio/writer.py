@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import functools
-import gzip
-import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heartbrain_ingest.filesystem.packing import pack
 from heartbrain_ingest.physio.matching import ImageSpan, cut, overlap_seconds
 from heartbrain_ingest.physio.recording import Kind, Recording
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from heartbrain_ingest.physio.rules import PhysioRules
 
 TIME_DIGITS = 6
 RATE_DIGITS = 3
-CHUNK_ROWS = 65_536
 MONITOR_TRIGGER = "monitor_trigger"
 SCANNER_TRIGGER = "trigger"
 LEVELS = {"0": "no event", "1": "event"}
@@ -77,7 +79,7 @@ def _write(
     table = stem.with_name(f"{stem.name}_recording-{label}_physio.tsv.gz")
     sidecar = stem.with_name(f"{stem.name}_recording-{label}_physio.json")
     table.parent.mkdir(parents=True, exist_ok=True)
-    table.write_bytes(_table(recording))
+    pack(_table(recording), table)
     content = _sidecar(recording, start_time, rules) | facts
     sidecar.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return [table, sidecar]
@@ -118,21 +120,21 @@ def _sidecar(recording: Recording, start_time: float, rules: PhysioRules) -> dic
 
 
 def _table(recording: Recording) -> bytes:
-    """Gzip with a fixed time and no name, so that the same recording gives the same bytes."""
+    """Write one line a sample, column by column rather than value by value: a session has millions of values."""
     events = [recording.triggers]
     if recording.scanner_triggers is not None:
         events.append(recording.scanner_triggers)
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", fileobj=buffer, mode="wb", compresslevel=6, mtime=0) as file:
-        for first in range(0, len(recording.samples), CHUNK_ROWS):
-            rows = recording.samples[first : first + CHUNK_ROWS].tolist()
-            marks = [column[first : first + CHUNK_ROWS].tolist() for column in events]
-            lines = (
-                "\t".join((*map(_number, row), *("1" if mark else "0" for mark in at)))
-                for row, at in zip(rows, zip(*marks, strict=True), strict=True)
-            )
-            file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
-    return buffer.getvalue()
+    columns = [_texts(recording.samples[:, channel]) for channel in range(recording.samples.shape[1])]
+    columns += [map("01".__getitem__, event.astype(int).tolist()) for event in events]
+    return "".join(f"{line}\n" for line in map("\t".join, zip(*columns, strict=True))).encode("ascii")
+
+
+def _texts(values: NDArray[np.float64]) -> Iterable[str]:
+    import numpy as np  # noqa: PLC0415 - only where a recording is written
+
+    if np.isfinite(values).all() and (values == np.rint(values)).all():
+        return map(str, values.astype(np.int64).tolist())
+    return map(_number, values.tolist())
 
 
 def _number(value: float) -> str:
