@@ -10,11 +10,14 @@ from collections.abc import Sequence
 
 from .catalog import Catalog
 from .dates import now
-from .model import EntityDraft, EntityInfo, Role, fold
+from .model import EntityDraft, EntityInfo, PropertySpec, Role, fold
 from .render import Entity, Statement, VersionStamp, documents, draft_parents, entity_xml, without_version
 from .storage import members
 from .values import lexical
 from .xml_codec import values_xml
+
+TYPED_STATEMENT = "usage JOIN statement ON statement.property = usage.property AND statement.usage = usage.id"
+"""Statements with the datatype that they have."""
 
 
 class Batch:
@@ -138,48 +141,43 @@ class Batch:
         ]
         self._connection.executemany("INSERT INTO parent (child, position, parent) VALUES (?, ?, ?)", parents)
         rows: list[tuple[object, ...]] = []
-        units: set[str] = set()
+        usages: dict[int, int] = {}
         for draft in drafts:
+            entity = draft.id
             for position, prop in enumerate(draft.properties):
                 spec = prop.spec
                 if spec is None:
                     raise AssertionError(prop)
-                datatype = spec.datatype
-                if spec.unit:
-                    units.add(spec.unit)
-                rows.append(
-                    (
-                        draft.id,
-                        position,
-                        0,
-                        spec.property,
-                        spec.importance,
-                        spec.name_override,
-                        spec.description_override,
-                        datatype.code,
-                        datatype.is_list,
-                        spec.unit,
-                        *prop.typed[0],
-                    )
-                )
-                for item in range(1, len(prop.typed)):
-                    rows.append(  # noqa: PERF401 - lists are rare, the loop is the fast path
-                        (
-                            draft.id,
-                            position,
-                            item,
-                            spec.property,
-                            None,
-                            None,
-                            None,
-                            datatype.code,
-                            True,
-                            spec.unit,
-                            *prop.typed[item],
-                        )
-                    )
-        self._connection.executemany("INSERT OR IGNORE INTO unit VALUES (?)", [(unit,) for unit in units])
-        self._connection.executemany(f"INSERT INTO statement VALUES ({', '.join('?' * 17)})", rows)
+                usage = usages.get(id(spec))
+                if usage is None:
+                    usage = usages[id(spec)] = self._usage(spec)
+                values = prop.typed
+                rows.append((entity, position, 0, spec.property, usage, *values[0]))
+                if len(values) > 1:
+                    rows += [
+                        (entity, position, item, spec.property, usage, *value)
+                        for item, value in enumerate(values)
+                        if item
+                    ]
+        self._connection.executemany(f"INSERT INTO statement VALUES ({', '.join('?' * 11)})", rows)
+
+    def _usage(self, spec: PropertySpec) -> int:
+        """Find or write the row that says how a property is used."""
+        columns = (spec.property, spec.importance, spec.name_override, spec.description_override)
+        key = (*columns, spec.datatype.code, spec.datatype.is_list, spec.unit)
+        row = self._connection.execute(
+            "SELECT id FROM usage WHERE property = ? AND importance = ? AND name IS ? AND description IS ? "
+            "AND type = ? AND is_list = ? AND unit IS ?",
+            key,
+        ).fetchone()
+        if row is not None:
+            return int(row[0])
+        written = self._connection.execute(
+            "INSERT INTO usage (property, importance, name, description, type, is_list, unit) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            key,
+        )
+        return int(written.lastrowid or 0)
 
     def _extend_subtypes(self, drafts: list[EntityDraft]) -> None:
         """Add what is new to the closure: types of this batch, and entities that became parents by it."""
@@ -215,7 +213,7 @@ class Batch:
         for table, column, entity in (
             ("parent", "parent", "child"),
             ("statement", "property", "entity"),
-            ("statement", "type", "entity"),
+            (TYPED_STATEMENT, "type", "entity"),
             ("entity", "type", "id"),
         ):
             self._connection.execute(

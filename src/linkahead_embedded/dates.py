@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import MAXYEAR, UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import NamedTuple
 
 from .errors import ValueFormatError
@@ -20,30 +21,29 @@ _FORM = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-YEAR, MONTH, DAY, HOUR, MINUTE, SECOND = range(1, 7)
-"""Precisions. A fraction of n digits has the precision SECOND + n."""
+SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
+"""Microseconds."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_STEP = {HOUR: timedelta(hours=1), MINUTE: timedelta(minutes=1), SECOND: timedelta(seconds=1)}
+_DIGITS = 6
 LATEST = 253_402_300_800_000_000
 """Microseconds of the end of year 9999."""
 
 
 class Span(NamedTuple):
-    """The interval of a date: microseconds since 1970 UTC, `low` included, `high` not.
+    """The interval of a date in microseconds since 1970 UTC, `low` included, `high` not.
 
-    And how many fields were given.
+    Its length says which fields were given: a day or more for partial dates, an hour or less for time stamps.
     """
 
     low: int
     high: int
-    precision: int
 
     @property
     def is_stamp(self) -> bool:
         """Tell a time stamp from a partial date."""
-        return self.precision > DAY
+        return self.high - self.low < DAY
 
 
 def microseconds(moment: datetime) -> int:
@@ -56,6 +56,7 @@ def now() -> int:
     return microseconds(datetime.now(UTC))
 
 
+@lru_cache(maxsize=256)
 def iso(moment: int) -> str:
     """Write microseconds since 1970 in the form of version dates: `2024-05-03T10:00:00.000+0000`."""
     stamp = _EPOCH + moment * _MICROSECOND
@@ -86,24 +87,28 @@ def parse_date(text: str) -> Span:
 
 
 def _span(part: dict[str, str | None]) -> Span:
-    given = [part[field] for field in ("year", "month", "day", "hour", "minute", "second")]
-    precision = sum(field is not None for field in given)
-    year, month, day, hour, minute, second = (
-        int(field) if field else default for field, default in zip(given, (1, 1, 1, 0, 0, 0), strict=True)
+    year, month, day = int(part["year"] or 0), part["month"], part["day"]
+    hour, minute, second, fraction = part["hour"], part["minute"], part["second"], part["fraction"]
+    start = datetime(
+        year,
+        int(month or 1),
+        int(day or 1),
+        int(hour or 0),
+        int(minute or 0),
+        int(second or 0),
+        tzinfo=_zone(part["zone"]),
     )
-    start = datetime(year, month, day, hour, minute, second, tzinfo=_zone(part["zone"]))
     low = microseconds(start)
-    if precision == YEAR:
-        return Span(low, _first_of(year + 1, 1), YEAR)
-    if precision == MONTH:
-        return Span(low, _first_of(year + month // 12, month % 12 + 1), MONTH)
-    if precision == DAY:
-        return Span(low, low + timedelta(days=1) // _MICROSECOND, DAY)
-    fraction = part["fraction"]
+    if month is None:
+        return Span(low, _first_of(year + 1, 1))
+    if day is None:
+        return Span(low, _first_of(year + int(month) // 12, int(month) % 12 + 1))
+    if hour is None:
+        return Span(low, low + DAY)
     if fraction is None:
-        return Span(low, low + _STEP[precision] // _MICROSECOND, precision)
-    low += int(fraction[:6].ljust(6, "0"))
-    return Span(low, low + int(10 ** max(0, 6 - len(fraction))), SECOND + len(fraction))
+        return Span(low, low + (HOUR if minute is None else MINUTE if second is None else SECOND))
+    low += int(fraction[:_DIGITS].ljust(_DIGITS, "0"))
+    return Span(low, low + int(10 ** max(0, _DIGITS - len(fraction))))
 
 
 def _first_of(year: int, month: int) -> int:
@@ -122,7 +127,7 @@ def equal(a: Span, b: Span) -> bool | None:
     """Compare two dates; None is undefined."""
     if a.is_stamp != b.is_stamp:
         return None
-    return a.precision == b.precision and a.low == b.low
+    return a == b
 
 
 def later(a: Span, b: Span) -> bool | None:
@@ -149,16 +154,16 @@ def condition(operator: str, span: Span, column: str = "s") -> tuple[str, list[i
     span
         The date of the query.
     column
-        The alias of the statement table, with columns `low`, `high`, `precision`.
+        The alias of the statement table, with columns `low` and `high`.
     """
-    low, high, precision = f"{column}.low", f"{column}.high", f"{column}.precision"
-    same = f"({low} = ? AND {precision} = ?)"
-    flavour = f"{precision} > {DAY}" if span.is_stamp else f"{precision} <= {DAY}"
+    low, high = f"{column}.low", f"{column}.high"
+    same = f"({low} = ? AND {high} = ?)"
+    flavour = f"{high} - {low} {'<' if span.is_stamp else '>='} {DAY}"
     match operator:
         case "=":
-            return same, [span.low, span.precision]
+            return same, [span.low, span.high]
         case "!=":
-            return f"({flavour} AND NOT {same})", [span.low, span.precision]
+            return f"({flavour} AND NOT {same})", [span.low, span.high]
         case ">":
             return f"{low} >= ?", [span.high]
         case "<":

@@ -80,8 +80,8 @@ class Typed(NamedTuple):
     """One value as it is stored.
 
     Exactly the columns of its kind are set: `text` for TEXT and BOOLEAN, `number` for INTEGER and DOUBLE, `target`
-    for references, `low`, `high` (microseconds since 1970 UTC, half open) and `precision` for DATETIME. `lexical`
-    keeps the form that the columns can't give back.
+    for references, `low` and `high` (microseconds since 1970 UTC, half open) for DATETIME. `lexical` keeps the form
+    that the columns can't give back.
     """
 
     text: str | None = None
@@ -89,7 +89,6 @@ class Typed(NamedTuple):
     target: int | None = None
     low: int | None = None
     high: int | None = None
-    precision: int | None = None
     lexical: str | None = None
 
 

@@ -185,62 +185,45 @@ def _statements(
 ) -> dict[int, list[Statement]]:
     found: dict[int, list[Statement]] = {}
     values: list[Typed] = []
+    specs: dict[int, PropertySpec] = {}
     for row in connection.execute(
-        "SELECT s.entity, s.item, s.property, s.importance, s.name, s.description, s.type, s.is_list, s.unit, "
-        "p.name, p.description, t.name, s.text, s.number, s.target, s.low, s.high, s.precision, s.lexical "
-        "FROM statement s JOIN entity p ON p.id = s.property LEFT JOIN entity t ON t.id = s.type AND s.type >= 100 "
-        f"WHERE s.entity IN {clause} ORDER BY s.entity, s.position, s.item",
+        "SELECT entity, item, usage, text, number, target, low, high, lexical FROM statement "
+        f"WHERE entity IN {clause} ORDER BY entity, position, item",
         parameters,
     ):
         if row[1] == 0:
             values = []
-            found.setdefault(row[0], []).append(Statement(_spec(row), values))
-        values.append(Typed(*row[12:]))
+            usage = row[2]
+            if usage not in specs:
+                specs[usage] = _spec(connection, usage)
+            found.setdefault(row[0], []).append(Statement(specs[usage], values))
+        values.append(Typed(*row[3:]))
     return found
 
 
-def _spec(row: Sequence[object]) -> PropertySpec:
-    (
-        _,
-        _,
-        property_id,
-        importance,
-        name_override,
-        description_override,
-        code,
-        is_list,
-        unit,
-        name,
-        description,
-        reference,
-        *_,
-    ) = row
-    datatype = Datatype(int(str(code)), bool(is_list))
-    shown_name = _optional(name_override) or _optional(name)
-    shown_description = _optional(description_override) or _optional(description)
-    identifier = int(str(property_id))
+def _spec(connection: sqlite3.Connection, usage: int) -> PropertySpec:
+    property_id, importance, name_override, description_override, code, is_list, unit, name, description, reference = (
+        connection.execute(
+            "SELECT u.property, u.importance, u.name, u.description, u.type, u.is_list, u.unit, p.name, p.description, "
+            "t.name FROM usage u JOIN entity p ON p.id = u.property LEFT JOIN entity t ON t.id = u.type AND u.type >= 100 "
+            "WHERE u.id = ?",
+            (usage,),
+        ).fetchone()
+    )
+    datatype = Datatype(code, bool(is_list))
+    shown_name, shown_description = name_override or name, description_override or description
+    shown_type = type_name(datatype, reference)
     return PropertySpec(
-        property=identifier,
+        property=property_id,
         name=shown_name or "",
         description=shown_description,
-        name_override=_optional(name_override),
-        description_override=_optional(description_override),
+        name_override=name_override,
+        description_override=description_override,
         datatype=datatype,
-        unit=_optional(unit),
-        importance=str(importance),
-        opening=property_opening(
-            identifier,
-            shown_name,
-            shown_description,
-            type_name(datatype, _optional(reference)),
-            _optional(unit),
-            str(importance),
-        ),
+        unit=unit,
+        importance=importance,
+        opening=property_opening(property_id, shown_name, shown_description, shown_type, unit, importance),
     )
-
-
-def _optional(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def draft_parents(parents: Sequence[ParentDraft]) -> list[tuple[int, str | None]]:

@@ -1,7 +1,8 @@
 """The SQLite file: tables, indexes, migrations.
 
 Everything that a query can ask for has an index: names, paths, sub-types, and each kind of value by (property, value).
-A list has one row in `statement` for each element; the columns that describe the property are set on the first.
+A property of an entity has one row in `statement`, a list one for each element. What is the same for many entities
+(importance, datatype, unit, names that override those of the abstract property) is written once, in `usage`.
 """
 
 from __future__ import annotations
@@ -62,39 +63,40 @@ CREATE TABLE subtype (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX subtype_descendant ON subtype (descendant, ancestor);
 
-CREATE TABLE statement (
-    entity INTEGER NOT NULL REFERENCES entity (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    item INTEGER NOT NULL,
+CREATE TABLE usage (
+    id INTEGER PRIMARY KEY,
     property INTEGER NOT NULL REFERENCES entity (id),
-    importance TEXT,
+    importance TEXT NOT NULL,
     name TEXT,
     description TEXT,
     type INTEGER NOT NULL,
     is_list INTEGER NOT NULL,
-    unit TEXT,
+    unit TEXT
+) STRICT;
+CREATE INDEX usage_property ON usage (property);
+CREATE INDEX usage_type ON usage (type);
+
+CREATE TABLE statement (
+    entity INTEGER NOT NULL REFERENCES entity (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    item INTEGER NOT NULL,
+    property INTEGER NOT NULL,
+    usage INTEGER NOT NULL REFERENCES usage (id),
     text TEXT,
     number ANY CHECK (typeof(number) IN ('null', 'integer', 'real')),
     target INTEGER REFERENCES entity (id) DEFERRABLE INITIALLY DEFERRED,
     low INTEGER,
     high INTEGER,
-    precision INTEGER,
     lexical TEXT,
     PRIMARY KEY (entity, position, item)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX statement_property ON statement (property);
+CREATE INDEX statement_property ON statement (property, usage);
 CREATE INDEX statement_text ON statement (property, text) WHERE text IS NOT NULL;
 CREATE INDEX statement_number ON statement (property, number) WHERE number IS NOT NULL;
 CREATE INDEX statement_date ON statement (property, low, high) WHERE low IS NOT NULL;
 CREATE INDEX statement_null ON statement (property)
     WHERE text IS NULL AND number IS NULL AND target IS NULL AND lexical IS NULL;
 CREATE INDEX statement_target ON statement (target, property) WHERE target IS NOT NULL;
-CREATE INDEX statement_type ON statement (type) WHERE type >= 100;
-CREATE INDEX statement_name ON statement (name) WHERE name IS NOT NULL;
-
-CREATE TABLE unit (
-    text TEXT PRIMARY KEY
-) STRICT, WITHOUT ROWID;
 
 CREATE TABLE document (
     entity INTEGER PRIMARY KEY REFERENCES entity (id) ON DELETE CASCADE,

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .batch import Batch, allocate
+from .batch import TYPED_STATEMENT, Batch, allocate
 from .catalog import Catalog
 from .errors import Code
 from .model import FIRST_USER_ID, EntityDraft, Message, ParentDraft, PropertyDraft, Role, StoredFile, fold
@@ -153,6 +153,11 @@ class Writer:
         clause, parameters = members(ids)
         connection.execute(f"DELETE FROM statement WHERE entity IN {clause}", parameters)
         connection.execute(f"DELETE FROM parent WHERE child IN {clause}", parameters)
+        connection.execute(
+            f"DELETE FROM usage WHERE (property IN {clause} OR type IN {clause}) "
+            "AND NOT EXISTS (SELECT 1 FROM statement s WHERE s.property = usage.property AND s.usage = usage.id)",
+            [*parameters, *parameters],
+        )
         connection.execute(f"DELETE FROM entity WHERE id IN {clause}", parameters)
         deleted = Message("Info", Code.DELETED, "This entity has been deleted successfully.")
         return Outcome([_with_messages(xml[one], [deleted]) for one in ids], is_committed=True)
@@ -219,7 +224,7 @@ def _users(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]
     for sentence, table, column, user in (
         ("It is a parent of", "parent", "parent", "child"),
         ("It is a property of", "statement", "property", "entity"),
-        ("It is a datatype in", "statement", "type", "entity"),
+        ("It is a datatype in", TYPED_STATEMENT, "type", "entity"),
         ("It is the datatype of", "entity", "type", "id"),
         ("It is referenced by", "statement", "target", "entity"),
     ):

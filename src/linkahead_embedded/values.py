@@ -98,7 +98,7 @@ def parse_value(text: str, base: int) -> Typed:
     if base == Base.BOOLEAN:
         return Typed(text=parse_boolean(text))
     span = parse_date(text)
-    return Typed(low=span.low, high=span.high, precision=span.precision, lexical=text.strip())
+    return Typed(low=span.low, high=span.high, lexical=text.strip())
 
 
 def split_reference(text: str) -> tuple[int, str | None] | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import cast
 
 from lxml import etree
 
 from .errors import Code, RequestError
 from .model import ROLE_BY_TAG, EntityDraft, Message, ParentDraft, PropertyDraft
 
+_Get = Callable[[str], str | None]
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _TEXT = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
 _ATTRIBUTE = {**_TEXT, ord('"'): "&quot;", ord("\n"): "&#10;", ord("\t"): "&#9;"}
@@ -91,19 +93,19 @@ def parse_entities(body: bytes, root_tag: str) -> list[EntityDraft]:
 def _entity(element: etree._Element) -> EntityDraft:
     tag = element.tag.casefold() if isinstance(element.tag, str) else ""
     role = ROLE_BY_TAG.get(tag)
-    get = element.attrib.get
+    get = cast("_Get", element.get)
     draft = EntityDraft(
         role=role,
-        request_id=_text(get("id")),
-        cuid=_text(get("cuid")),
-        name=_text(get("name")) or None,
-        description=_text(get("description")) or None,
-        datatype=_text(get("datatype")) or None,
-        unit=_text(get("unit")) or None,
-        path=_text(get("path")),
-        checksum=_text(get("checksum")),
-        upload=_text(get("upload")),
-        flags=_flags(_text(get("flag"))),
+        request_id=get("id"),
+        cuid=get("cuid"),
+        name=get("name") or None,
+        description=get("description") or None,
+        datatype=get("datatype") or None,
+        unit=get("unit") or None,
+        path=get("path"),
+        checksum=get("checksum"),
+        upload=get("upload"),
+        flags=_flags(get("flag")),
     )
     if role is None and tag != "entity":
         draft.error(Code.ROLE_MISMATCH, f"<{element.tag}> is not an entity.")
@@ -131,18 +133,18 @@ def _entity(element: etree._Element) -> EntityDraft:
 
 
 def _property(element: etree._Element) -> PropertyDraft:
-    get = element.attrib.get
+    get = cast("_Get", element.get)
     draft = PropertyDraft(
-        id=_text(get("id")),
-        name=_text(get("name")) or None,
-        description=_text(get("description")) or None,
-        datatype=_text(get("datatype")) or None,
-        unit=_text(get("unit")) or None,
-        importance=_text(get("importance")),
+        get("id"),
+        get("name") or None,
+        get("description") or None,
+        get("datatype") or None,
+        get("unit") or None,
+        get("importance"),
     )
     if not len(element):
         text = element.text
-        draft.values = None if not text else [_text(text)]
+        draft.values = [text] if text else None
         return draft
     content: list[str | None] = []
     for child in element:
@@ -155,17 +157,15 @@ def _property(element: etree._Element) -> PropertyDraft:
 
 
 def _parent(element: etree._Element) -> ParentDraft:
-    get = element.attrib.get
-    inheritance = _flags(_text(get("flag"))).get("inheritance")
-    return ParentDraft(
-        id=_text(get("id")), name=_text(get("name")) or None, inheritance=inheritance.upper() if inheritance else None
-    )
+    get = cast("_Get", element.get)
+    inheritance = _flags(get("flag")).get("inheritance")
+    return ParentDraft(get("id"), get("name") or None, inheritance.upper() if inheritance else None)
 
 
 def _value(element: etree._Element) -> str | None:
     if len(element):
         return "" if element[0].tag == "EmptyString" else None
-    return _text(element.text) or None
+    return element.text or None
 
 
 def _own_text(element: etree._Element) -> list[str | None] | None:
@@ -173,14 +173,12 @@ def _own_text(element: etree._Element) -> list[str | None] | None:
     text = element.text
     if not text or (len(element) and not text.strip()) or (text.isspace() and "\n" in text):
         return None
-    return [_text(text.strip() if len(element) else text)]
-
-
-def _text(value: str | bytes | None) -> str | None:
-    return value.decode() if isinstance(value, bytes) else value
+    return [text.strip() if len(element) else text]
 
 
 def _flags(text: str | None) -> dict[str, str]:
     """Read the per-entity flags, `key:value,key2,`."""
-    pairs = (item.partition(":") for item in (text or "").split(",") if item.strip())
+    if not text:
+        return {}
+    pairs = (item.partition(":") for item in text.split(",") if item.strip())
     return {key.strip(): value.strip() for key, _, value in pairs}

@@ -43,7 +43,11 @@ root:
           type: DictElement
           match: .*
           subtree:
-            number: {type: IntegerElement, match_name: ^number$, match_value: '(?P<v>.*)', records: {Scan: {number: $v}}}
+            number:
+              type: IntegerElement
+              match_name: ^number$
+              match_value: '(?P<v>.*)'
+              records: {Scan: {number: $v}}
             factor: {type: FloatElement, match_name: ^factor$, match_value: '(?P<v>.*)', records: {Scan: {factor: $v}}}
             ok: {type: BooleanElement, match_name: ^ok$, match_value: '(?P<v>.*)', records: {Scan: {ok: $v}}}
             note: {type: TextElement, match_name: ^note$, match_value: '(?P<v>(?s:.*))', records: {Scan: {note: $v}}}

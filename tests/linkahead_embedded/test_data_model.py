@@ -41,7 +41,8 @@ def test_a_second_sync_of_the_same_model_changes_nothing(client: Any) -> None:
     parse_model_from_string(MODEL).sync_data_model(noquestion=True, verbose=False)
     before = versions(client)
     assert set(before) == {
-        "Person", "first_name", "email", "length", "Base", "Experiment", "date", "supervisor", "tags", "raw_data", "valid",
+        "Person", "first_name", "email", "length", "Base", "Experiment",
+        "date", "supervisor", "tags", "raw_data", "valid",
     }  # fmt: skip
     model = parse_model_from_string(MODEL)
     model.sync_data_model(noquestion=True, verbose=False)
@@ -85,7 +86,12 @@ def test_the_models_of_this_project_sync_twice_without_a_change(client: Any, pro
 def test_extern_types_are_taken_from_the_server(client: Any) -> None:
     client.RecordType(name="Existing").insert()
     model = parse_model_from_string(
-        "extern: [Existing, name, description, unit]\nNew:\n  recommended_properties:\n    Existing: {datatype: LIST<Existing>}\n"
+        "extern: [Existing, name, description, unit]
+"
+        "New:
+  recommended_properties:
+    Existing: {datatype: LIST<Existing>}
+"
     )
     model.sync_data_model(noquestion=True, verbose=False)
     assert (

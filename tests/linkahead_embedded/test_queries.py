@@ -9,7 +9,9 @@ from typing import Any
 import linkahead as db
 import pytest
 
-from linkahead_embedded.bootstrap import close_application, connect_client
+from linkahead_embedded.bootstrap import close_application, connect_client, open_application
+from linkahead_embedded.lql.parser import parse
+from linkahead_embedded.lql.planner import Planner
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -148,8 +150,8 @@ ANSWERS: list[tuple[str, set[str]]] = [
     ("FIND Nobody", set()),
     # introducers
     *((f"FIND Guitar{introducer}strings=6", GUITARS) for introducer in (
-        ".", " . ", " WITH ", " WHICH HAS A ", " WHICH HAS A PROPERTY ", " WITH A PROPERTY ", " WITH PROPERTY ", " WHERE ",
-        " HAVING ", " WHICH HAVE A ", " THAT HAS AN ", " HAS A ",
+        ".", " . ", " WITH ", " WHICH HAS A ", " WHICH HAS A PROPERTY ", " WITH A PROPERTY ", " WITH PROPERTY ",
+        " WHERE ", " HAVING ", " WHICH HAVE A ", " THAT HAS AN ", " HAS A ",
     )),
     ("FIND WITH strings=4", {"fiddle"}),
     ("FIND ENTITY WITH ", set()),
@@ -291,8 +293,11 @@ ANSWERS: list[tuple[str, set[str]]] = [
     ("FIND MusicalInstrument.strings=6&!electric=true&((price=9000&note=val1)|!strings=6)", {"Nice Guitar"}),
     ("FIND MusicalInstrument WITH electric=true AND strings=4 OR price=500", {"fiddle"}),  # AND binds tighter
     ("FIND MusicalInstrument WITH (strings=4)", {"fiddle"}),
-    ("FIND MusicalInstrument WHICH HAS A strings=6 AND DOESN'T HAVE A price<10000 AND ((WHICH HAS A electric=true "
-     "AND A note) OR DOES NOT HAVE A (price=1 AND note))", {"My first guitar"}),
+    (
+        "FIND MusicalInstrument WHICH HAS A strings=6 AND DOESN'T HAVE A price<10000 "
+        "AND ((WHICH HAS A electric=true AND A note) OR DOES NOT HAVE A (price=1 AND note))",
+        {"My first guitar"},
+    ),
     # extremes
     ("FIND MusicalInstrument WITH THE GREATEST price", {"My first guitar"}),
     ("FIND MusicalInstrument WHICH HAS THE SMALLEST price", {"fiddle"}),
@@ -410,7 +415,6 @@ def section_4_13(project_root: Path) -> list[str]:
 
 
 def test_every_example_of_the_wire_notes_is_understood(project_root: Path) -> None:
-    from linkahead_embedded.lql.parser import parse
 
     queries = section_4_13(project_root)
     assert len(queries) > 180
@@ -419,9 +423,6 @@ def test_every_example_of_the_wire_notes_is_understood(project_root: Path) -> No
 
 
 def test_the_plan_of_a_selective_query_starts_from_an_index(museum: Path) -> None:
-    from linkahead_embedded.bootstrap import open_application
-    from linkahead_embedded.lql.parser import parse
-    from linkahead_embedded.lql.planner import Planner
 
     with open_application(museum).database.read() as connection:
         for query in (

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - SQL is composed of constants and placeholders; values are always bound
 """What an operator and a value mean for each kind of stored value.
 
 The text of a value is read in every way that fits: as number (with or without unit), as boolean, as date, as text.
@@ -21,7 +22,7 @@ from .sql import Parameter, Sql, join
 
 NULL = "s.text IS NULL AND s.number IS NULL AND s.target IS NULL AND s.lexical IS NULL"
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*)", re.ASCII | re.DOTALL)
-_OPPOSITE_IS_TRUE = "!="
+_OF_TYPE = "s.usage IN (SELECT id FROM usage WHERE type = {})"
 
 
 def as_number(text: str) -> int | float | None:
@@ -74,24 +75,25 @@ def _compare(connection: sqlite3.Connection, operator: str, value: str) -> list[
     quantity = as_quantity(value)
     if quantity is not None:
         found.extend(_quantity(connection, operator, *quantity))
-    upper = value.strip().upper()
-    if upper in (TRUE, FALSE) and operator in {"=", "!="}:
-        found.append(Sql(f"(s.type = {int(Base.BOOLEAN)} AND s.text {operator} ?)", (upper,)))
     try:
         text, parameters = dates.condition(operator, dates.parse_date(value))
         found.append(Sql(text, tuple(parameters)))
     except ValueFormatError:
         pass
-    if operator in {"=", "!="}:
-        found.append(Sql(f"s.text {operator} ?", (value,)))
-    elif number is None and quantity is None:
-        found.append(Sql(f"(s.type = {int(Base.TEXT)} AND s.text {operator} ?)", (value,)))
+    upper = value.strip().upper()
+    if upper in (TRUE, FALSE) and operator in {"=", "!="}:
+        found.append(Sql(f"(s.text {operator} ? AND {_OF_TYPE.format(int(Base.BOOLEAN))})", (upper,)))
+        found.append(Sql(f"(s.text {operator} ? AND {_OF_TYPE.format(int(Base.TEXT))})", (value,)))
+    elif operator == "=":
+        found.append(Sql("s.text = ?", (value,)))
+    elif operator == "!=" or (number is None and quantity is None):
+        found.append(Sql(f"(s.text {operator} ? AND {_OF_TYPE.format(int(Base.TEXT))})", (value,)))
     return found
 
 
 def _quantity(connection: sqlite3.Connection, operator: str, number: float, unit: str) -> list[Sql]:
     """Compare in the unit of each stored value, so that the index on numbers serves; one branch a unit."""
-    stored = [row[0] for row in connection.execute("SELECT text FROM unit ORDER BY text")]
+    stored = [row[0] for row in connection.execute("SELECT DISTINCT unit FROM usage WHERE unit IS NOT NULL")]
     found = []
     for text, converted in units.in_stored_units(number, unit, stored):
         low, high = units.tolerance(converted)
@@ -104,7 +106,7 @@ def _quantity(connection: sqlite3.Connection, operator: str, number: float, unit
                 condition, parameters = f"s.number {operator} ?", (high,)  # type: ignore[assignment]
             case _:
                 condition, parameters = f"s.number {operator} ?", (low,)  # type: ignore[assignment]
-        found.append(Sql(f"(s.unit = ? AND {condition})", (text, *parameters)))
+        found.append(Sql(f"({condition} AND s.usage IN (SELECT id FROM usage WHERE unit = ?))", (*parameters, text)))
     return found
 
 

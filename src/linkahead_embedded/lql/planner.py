@@ -54,7 +54,7 @@ class _PropertySet:
             pieces.append(Sql(f"{plus}{alias}.property IN {clause}", tuple(parameters)))
         if self.names:
             clause, parameters = members(self.names)
-            pieces.append(Sql(f"{plus}{alias}.name IN {clause}", tuple(parameters)))
+            pieces.append(Sql(f"{alias}.usage IN (SELECT id FROM usage WHERE name IN {clause})", tuple(parameters)))
         return join(pieces, "OR")
 
     @property
@@ -205,7 +205,7 @@ class Planner:
         if expression is None:
             return None
         overriding = [
-            row[0] for row in self._connection.execute("SELECT DISTINCT name FROM statement WHERE name IS NOT NULL")
+            row[0] for row in self._connection.execute("SELECT DISTINCT name FROM usage WHERE name IS NOT NULL")
         ]
         literal = expression.literal if isinstance(expression, ast.Name) else None
         if literal is not None:
