@@ -6,12 +6,13 @@ names. The records themselves, their names and references are written in the cfo
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-from bids.layout import parse_file_entities
+from bids.layout import Config, parse_file_entities
 from caoscrawler.converters import Converter, DirectoryConverter, JSONFileConverter
 from caoscrawler.converters.converters import replace_variables
 from caoscrawler.stores import GeneralStore, RecordStore
@@ -54,16 +55,14 @@ class TypedConverter(Converter):  # type: ignore[misc]
     Keys: `datamodel`, the data model file (relative to the cfood); `record`, the name of the record to fill.
     """
 
+    view: ModelView
+
     def setup(self) -> None:
-        """Check that the keys of the definition are there."""
+        """Check the keys of the definition and read the data model."""
         for key in ("datamodel", "record"):
             if key not in self.definition:
                 raise RulesError(f"cfood: converter {self.name!r} lacks the key {key!r}")
-
-    @property
-    def view(self) -> ModelView:
-        """Give the data model."""
-        return view_datamodel(Path(self.definition["datamodel"]))
+        self.view = view_datamodel(Path(self.definition["datamodel"]))
 
     def match(self, element: StructureElement) -> dict[str, Any] | None:
         """Match the name of the element against `match`."""
@@ -81,12 +80,12 @@ class TypedConverter(Converter):  # type: ignore[misc]
 def add_properties(records: RecordStore, name: str, properties: list[TypedProperty]) -> KeysModified:
     """Add typed properties to a record; one that is there already gets the new value."""
     record = records[name]
+    present = {prop.name: prop for prop in record.properties}
     for prop in properties:
-        there = record.get_property(prop.name)
-        if there is None:
-            record.add_property(name=prop.name, value=prop.value, datatype=prop.datatype)
+        if prop.name in present:
+            present[prop.name].value = prop.value
         else:
-            there.value = prop.value
+            record.add_property(name=prop.name, value=prop.value, datatype=prop.datatype)
     return [(name, prop.name) for prop in properties]
 
 
@@ -150,7 +149,7 @@ class AcquisitionConverter(TypedConverter):
         """Give the BIDS entities of the file name, as pybids reads them."""
         wanted: dict[str, str] = self.definition.get("entities") or {}
         properties = []
-        for entity, value in parse_file_entities(element.path).items():
+        for entity, value in parse_file_entities(element.path, entities=_bids_entities()).items():
             if entity not in wanted:
                 continue
             name = wanted[entity]
@@ -165,6 +164,12 @@ class AcquisitionConverter(TypedConverter):
     def create_children(self, generalStore: GeneralStore, element: AcquisitionElement) -> list[StructureElement]:  # noqa: ARG002, N803
         """Hand on the files."""
         return [File(path.name, str(path)) for path in element.files]
+
+
+@functools.cache
+def _bids_entities() -> list[Any]:
+    """Give pybids' entities; left to itself it reads their definition again for every file."""
+    return list((Config.load("bids").entities | Config.load("derivatives").entities).values())
 
 
 def _entity(value: object, kind: PropertyType) -> Any:
