@@ -14,8 +14,13 @@ from heartbrain_ingest.errors import DatabaseError
 from heartbrain_ingest.settings import Settings
 
 #: Shown first, in this order, where a record has them; `SELECT` chooses others.
-LEADING = ("Subject", "Session", "Project", "Age", "RepetitionTime", "EchoTime", "FlipAngle", "NIfTI")
-MOST_COLUMNS = 9
+LEADING = (
+    *("Age", "Date"),
+    *("Analyte", "MeasuredValue", "MeasuredUnit", "ReferenceFlag"),
+    *("MeanRate", "OverlapFraction", "RepetitionTime", "EchoTime", "NumberOfVolumes"),
+    *("ImageFile", "RecordingFile", "path"),
+)
+MOST_COLUMNS = 7
 
 
 class QuestionError(DatabaseError):
@@ -104,7 +109,8 @@ def _columns(found: Any) -> tuple[str, ...]:
             present["path"] = present.get("path", 0) + 1
     leading = [name for name in LEADING if present.get(name)]
     others = [name for name, count in present.items() if count and name not in LEADING]
-    return tuple((leading + others)[:MOST_COLUMNS])
+    # A record of a kind that this list does not foresee shows what it has.
+    return tuple((leading if len(leading) > 1 else leading + others)[:MOST_COLUMNS])
 
 
 def _value(entity: Any, name: str, names: dict[int, str]) -> Any:

@@ -222,7 +222,7 @@ class Ledger:
             "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", ((one.path, one.size, one.mtime_ns) for one in found)
         )
         known = self._connection.execute(
-            "SELECT seen.path FROM seen JOIN files USING (path, size, mtime_ns) WHERE seen.path >= ? AND seen.path <= ?",
+            "SELECT path FROM seen JOIN files USING (path, size, mtime_ns) WHERE path >= ? AND path <= ?",
             (min(one.path for one in found), max(one.path for one in found)),
         )
         settled = {row[0] for row in known}

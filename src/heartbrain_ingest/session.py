@@ -484,8 +484,8 @@ class SessionBuilder:
         body = (
             f"# {subject} {session}\n\n"
             "De-identified images with their acquisition parameters (BIDS), and the de-identified DICOM they come\n"
-            "from. Dates are shifted by a number of days of the subject's own. `certificate.json` says what was done and\n"
-            "how it was checked."
+            "from. Dates are shifted by a number of days of the subject's own. `certificate.json` says what was done\n"
+            "and how it was checked."
         )
         write_readme(self._folder, header, body)
 

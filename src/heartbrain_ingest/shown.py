@@ -163,7 +163,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
     table = Table(header_style="bold")
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in {"id", "name"})
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)

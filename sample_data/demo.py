@@ -1,0 +1,54 @@
+"""Run the main job on the synthetic study and show what a user sees: `python -m sample_data.demo DIR`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+QUESTION = "FIND T1WeightedImage"
+#: `heartbrain ingest` ends with 1 when something wants the steward's attention: no failure of the demo.
+FINE = (0, 1)
+
+
+def run(*arguments: str, fine: tuple[int, ...] = (0,)) -> None:
+    """Run one command of heartbrain and stop where it fails."""
+    command = [str(Path(sys.executable).with_name("heartbrain")), *arguments]
+    done = subprocess.run(command, check=False)
+    if done.returncode not in fine:
+        sys.exit(done.returncode)
+
+
+def say(text: str) -> None:
+    """Print a line at once, so that it stands before what the next command prints."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main(folder: Path) -> None:
+    """Make a site, take the study in, ask one question."""
+    settings = folder / "heartbrain.yml"
+    say(f"\n1. A site in {folder}/ (settings, rules, key, folders)")
+    run("init", str(folder))
+    say(f"\n2. Taking in {folder}/study/inbox: find sessions, de-identify, convert, name, check, publish, make records")
+    run("ingest", "--settings", str(settings), "--inbox", str(folder / "study" / "inbox"), fine=FINE)
+    say(f"\n3. A researcher asks: {QUESTION}")
+    run("query", "--settings", str(settings), QUESTION)
+    command = Path(sys.executable).with_name("heartbrain")
+    relative = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+    say(
+        f"""
+What to try next (export HEARTBRAIN_SETTINGS={settings}):
+  {relative} query "FIND DiffusionWeightedImage WITH BValues > 500"
+  {relative} query "FIND LaboratoryMeasurement WITH Analyte = creatinine AND ReferenceFlag = H"
+  {relative} query "FIND Session WITH Age > 50"
+  {relative} explain t1_mprage
+  {relative} status
+  {relative} check
+  {relative} ingest --inbox YOUR_FOLDER
+The published files are in {folder}/archive; the true values behind the study in {folder}/study/truth."""
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
