@@ -112,6 +112,12 @@ def test_b_values_are_read_from_the_table_where_the_sidecar_has_none(site: Site)
     assert values(read(site, folder)[f"{STEM}_realtime"])["BValues"] == [0.0, 800.0]
 
 
+def test_images_one_folder_deeper_in_sourcedata_are_found(site: Site) -> None:
+    folder = site.put_session()
+    site.put_image(folder / "sourcedata" / "derived" / "moco", f"{STEM}_desc-moco_derived", {})
+    assert kinds(read(site, folder)[f"{STEM}_desc-moco_derived"]) == ["MRImage"]
+
+
 def test_a_recording_refers_to_the_image_that_was_acquired_while_it_ran(site: Site) -> None:
     ecg = values(read(site, site.put_session())[f"{STEM}_task-rest_recording-cardiac_physio"])
     assert [(kinds(image), image.name) for image in ecg["RecordedDuring"]] == [
