@@ -76,7 +76,7 @@ def ask(settings: Settings, question: str) -> Answer:
 
     crawl.connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
     try:
-        found = linkahead.execute_query(question)
+        found: Any = linkahead.execute_query(question)  # type: ignore[attr-defined]  # re-exported without saying so
     except TransactionError as error:
         raise QuestionError(str(error.msg or error)) from error
     except LinkAheadException as error:

@@ -279,7 +279,7 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
 
     images = []
     for image in conversion.images:
-        header = nibabel.load(image.nifti).header  # type: ignore[attr-defined]
+        header: Any = nibabel.load(image.nifti).header
         images.append(
             ImageFacts(
                 nifti=image.nifti,
@@ -289,7 +289,7 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
                 bvec=image.bvec,
                 b_values=image.b_values(),
                 shape=tuple(int(size) for size in header.get_data_shape()),
-                voxel_size=tuple(round(float(size), 6) for size in header.get_zooms()[:3]),  # type: ignore[arg-type]
+                voxel_size=tuple(round(float(size), 6) for size in header.get_zooms()[:3]),
             )
         )
     return SeriesResult(images=tuple(images), header=series_header(folders.cleaned), fidelity=fidelity)
