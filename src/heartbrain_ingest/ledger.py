@@ -430,6 +430,13 @@ class Ledger:
         """Note that the records of a folder are in LinkAhead."""
         self._connection.execute("UPDATE folders SET crawled = 1 WHERE path = ?", (path,))
 
+    def mark_crawled(self, delivery: int) -> None:
+        """Move a published delivery on, unless files came for it meanwhile."""
+        self._connection.execute(
+            "UPDATE deliveries SET state = ? WHERE id = ? AND state = ?",
+            (DeliveryState.CRAWLED, delivery, DeliveryState.PUBLISHED),
+        )
+
     def folders(self) -> list[str]:
         """Give all published folders, relative to the archive."""
         return [row[0] for row in self._connection.execute("SELECT path FROM folders ORDER BY path")]

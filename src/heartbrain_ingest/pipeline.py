@@ -27,7 +27,7 @@ from typing import Protocol
 from heartbrain_ingest import crawl, laboratory, physio, workers
 from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.deidentify import Identifiers, Pseudonyms, Subject, load_rules
-from heartbrain_ingest.errors import BusyError, HeartbrainError, LedgerError
+from heartbrain_ingest.errors import BusyError, DatabaseError, HeartbrainError, LedgerError
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, publish
 from heartbrain_ingest.inbox import FileFacts, FoundFile, SessionLabeler, valid_date, walk
 from heartbrain_ingest.inbox.files import COMPLETE_NAME
@@ -138,6 +138,8 @@ class Run:
         self._ledger = Ledger(settings.ledger)
         self._scratch = settings.folders.state / "scratch"
         self._executor: Executor | None = None
+        self._connected = False
+        self._trouble: DatabaseError | None = None
 
     def execute(self) -> RunReport:
         """Do the run.
@@ -148,6 +150,8 @@ class Run:
             When another run works on the archive.
         LedgerError
             When the files do not add up at the end.
+        DatabaseError
+            When LinkAhead did not take the records; what is published stays published.
         """
         began = time.monotonic()
         try:
@@ -156,13 +160,15 @@ class Run:
                 self._scan()
                 self._group()
                 if not self._options.dry_run:
-                    self._publish_deliveries()
                     self._crawl()
+                    self._publish_deliveries()
                 self._balance()
         finally:
             if self._executor is not None:
                 self._executor.shutdown(cancel_futures=True)
             self._ledger.close()
+        if self._trouble is not None:
+            raise self._trouble
         self._report.seconds = time.monotonic() - began
         return self._report
 
@@ -422,6 +428,8 @@ class Run:
                 self._ledger.set_series(delivery.id, one.uid, one.number, one.code, one.report)
         if self._publish(delivery.id, built.folder, target, settled, code=built.code):
             log.info("published %s", target)
+            # The workers go on with the next sessions meanwhile.
+            self._crawl()
         shutil.rmtree(self._settings.folders.staging / work, ignore_errors=True)
 
     def _publish(
@@ -461,7 +469,8 @@ class Run:
         outcome = Outcome.STORED if built.folder else Outcome.QUARANTINED
         place = f"{built.target}/laboratory.tsv" if built.folder else None
         settled = [(row.id, outcome, built.code, place, None)]
-        self._publish(delivery.id, built.folder, built.target, settled, code=built.code)
+        if self._publish(delivery.id, built.folder, built.target, settled, code=built.code):
+            self._crawl()
         shutil.rmtree(work, ignore_errors=True)
 
     def _resolve_patient(self, patient_id: str) -> SubjectRef | None:
@@ -477,26 +486,38 @@ class Run:
     # crawl
 
     def _crawl(self) -> None:
+        """Make the records of every published folder that LinkAhead does not know yet.
+
+        When LinkAhead does not answer, what is published stays published and the next run makes its records; the
+        error is raised at the end of this one.
+        """
         waiting = self._ledger.uncrawled()
-        if not waiting:
+        if not waiting or self._trouble is not None:
             return
+        try:
+            for delivery, folder in waiting:
+                self._crawl_folder(delivery, folder)
+        except DatabaseError as error:
+            log.error("LinkAhead: %s", type(error).__name__)
+            self._trouble = error
+
+    def _crawl_folder(self, delivery: int, folder: str) -> None:
         settings = self._settings
-        self._progress.begin("Making records", len(waiting))
-        crawl.connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
-        crawl.load_datamodel(settings.rules("datamodel.yml"))
-        for delivery, folder in waiting:
-            result = crawl.crawl_delivery(
-                settings.folders.archive / folder,
-                archive=settings.folders.archive,
-                cfood=settings.rules("cfood.yml"),
-                identifiables=settings.rules("identifiables.yml"),
-            )
-            with self._ledger.transaction():
-                self._ledger.set_crawled(folder)
-                self._ledger.set_state(delivery, DeliveryState.CRAWLED)
-            self._report.inserted += result.inserted
-            self._report.updated += result.updated
-            self._progress.advance()
+        if not self._connected:
+            crawl.connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
+            crawl.load_datamodel(settings.rules("datamodel.yml"))
+            self._connected = True
+        result = crawl.crawl_delivery(
+            settings.folders.archive / folder,
+            archive=settings.folders.archive,
+            cfood=settings.rules("cfood.yml"),
+            identifiables=settings.rules("identifiables.yml"),
+        )
+        with self._ledger.transaction():
+            self._ledger.set_crawled(folder)
+            self._ledger.mark_crawled(delivery)
+        self._report.inserted += result.inserted
+        self._report.updated += result.updated
 
     # the sum
 

@@ -289,10 +289,16 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
                 bvec=image.bvec,
                 b_values=image.b_values(),
                 shape=tuple(int(size) for size in header.get_data_shape()),
-                voxel_size=tuple(round(float(size), 6) for size in header.get_zooms()[:3]),
+                voxel_size=_three([round(float(size), 6) for size in header.get_zooms()]),
             )
         )
     return SeriesResult(images=tuple(images), header=series_header(folders.cleaned), fidelity=fidelity)
+
+
+def _three(sizes: Sequence[float]) -> tuple[float, float, float]:
+    """Give the size along i, j and k; what a single slice lacks is 1."""
+    i, j, k = (*sizes, 1.0, 1.0, 1.0)[:3]
+    return i, j, k
 
 
 def _fidelity(reference: Conversion, found: Sequence[str]) -> str:
