@@ -47,6 +47,13 @@ def test_a_single_value_fits_a_list_property_and_a_list_fits_a_scalar_one() -> N
     assert fit([1, 2], DOUBLE) == [1.0, 2.0]
 
 
+def test_an_object_fits_a_text_as_json_and_nothing_else() -> None:
+    assert fit([{"b": 1, "a": "ü"}], TEXT) == '[{"a": "\\u00fc", "b": 1}]'
+    assert fit({"a": None}, TEXT) == '{"a": null}'
+    with pytest.raises(UnfitValueError):
+        fit({"a": 1}, DOUBLE)
+
+
 def test_a_list_with_one_value_of_another_type_does_not_fit() -> None:
     with pytest.raises(UnfitValueError):
         fit([0.1, "n/a"], DOUBLE)

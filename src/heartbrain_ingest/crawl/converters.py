@@ -7,7 +7,6 @@ names. The records themselves, their names and references are written in the cfo
 from __future__ import annotations
 
 import functools
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -220,7 +219,7 @@ class BIDSRecordingConverter(AcquisitionConverter):
         names = [name for name in columns if isinstance(name, str)] if isinstance(columns, list) else []
         described = {name: fields.pop(name) for name in names if isinstance(fields.get(name), dict)}
         if described:
-            fields["ColumnDescriptions"] = json.dumps(described, sort_keys=True)
+            fields["ColumnDescriptions"] = described
         return fields
 
     def create_children(self, generalStore: GeneralStore, element: AcquisitionElement) -> list[StructureElement]:  # noqa: N803

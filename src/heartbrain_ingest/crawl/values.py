@@ -92,6 +92,10 @@ def clean_text(text: str) -> str:
     return _NOT_XML.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
+def _is_structure(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value))
+
+
 def fit(value: object, wanted: PropertyType) -> Value:
     """Turn a JSON value into one that a property of the wanted type can hold.
 
@@ -117,6 +121,8 @@ def fit(value: object, wanted: PropertyType) -> Value:
     if convert is None:
         raise UnfitValueError
     try:
+        if wanted.element == "TEXT" and _is_structure(value):
+            return _text(json.dumps(value, sort_keys=True))
         if isinstance(value, list):
             if not value:
                 raise UnfitValueError
