@@ -73,10 +73,11 @@ def ask(settings: Settings, question: str) -> Answer:
     """
     import linkahead  # noqa: PLC0415 - 0.4 s, only for commands that ask
     from linkahead.exceptions import LinkAheadException, TransactionError  # noqa: PLC0415 - the same
+    from linkahead.queries import query  # noqa: PLC0415 - the same
 
     crawl.connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
     try:
-        found: Any = linkahead.execute_query(question)  # type: ignore[attr-defined]  # re-exported without saying so
+        found = query(question)
     except TransactionError as error:
         raise QuestionError(str(error.msg or error)) from error
     except LinkAheadException as error:

@@ -505,14 +505,17 @@ class Run:
         settings = self._settings
         if not self._connected:
             crawl.connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
-            crawl.load_datamodel(settings.rules("datamodel.yml"))
+            marker = settings.folders.state / "datamodel.loaded"
+            crawl.load_datamodel(settings.rules("datamodel.yml"), marker=marker)
             self._connected = True
         result = crawl.crawl_delivery(
             settings.folders.archive / folder,
             archive=settings.folders.archive,
             cfood=settings.rules("cfood.yml"),
             identifiables=settings.rules("identifiables.yml"),
+            server_root=settings.linkahead.server_root,
         )
+        self._report.warnings.update(warning.code for warning in result.warnings)
         with self._ledger.transaction():
             self._ledger.set_crawled(folder)
             self._ledger.mark_crawled(delivery)

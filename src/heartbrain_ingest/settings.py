@@ -102,6 +102,9 @@ class LinkAhead(Section):
     ini: Path | None = Field(
         None, description="A `pylinkahead.ini` of a LinkAhead server; without it the embedded one is used."
     )
+    server_root: str | None = Field(
+        None, description="The archive as the LinkAhead server sees it, such as `/opt/caosdb/mnt/extroot/archive`."
+    )
     database: Path | None = Field(
         None, description="File of the embedded LinkAhead; default `linkahead.db` in the state folder."
     )
@@ -190,9 +193,8 @@ def load_settings(path: Path) -> Settings:
     base = path.parent
     folders = Folders(**{name: base / value for name, value in settings.folders})
     link = settings.linkahead
-    linkahead = LinkAhead(
-        ini=base / link.ini if link.ini else None, database=base / link.database if link.database else None
-    )
+    places = {name: base / place for name in ("ini", "database") if (place := getattr(link, name))}
+    linkahead = link.model_copy(update=places)
     return settings.model_copy(update={"folders": folders, "linkahead": linkahead})
 
 

@@ -1,0 +1,59 @@
+"""What the documents say is what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from heartbrain_ingest.cli import main
+from heartbrain_ingest.reference import PAGES
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_reference_pages_are_what_the_code_gives(project_root: Path, name: str) -> None:
+    assert (project_root / "docs" / name).read_text(encoding="utf-8") == PAGES[name](), (
+        "run: .venv/bin/python -m heartbrain_ingest.reference docs/"
+    )
+
+
+def _commands(group: click.Group, prefix: str = "heartbrain") -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found += _commands(command, f"{prefix} {name}")
+        else:
+            found.append((f"{prefix} {name}", command))
+    return found
+
+
+def test_the_readme_names_every_command(project_root: Path) -> None:
+    text = (project_root / "README.md").read_text(encoding="utf-8")
+    assert [name for name, _ in _commands(main) if name not in text] == []
+
+
+def test_the_readme_names_no_command_that_is_not_there(project_root: Path) -> None:
+    text = (project_root / "README.md").read_text(encoding="utf-8")
+    known = {name for name, _ in _commands(main)}
+    named = set(re.findall(r"^\| `(heartbrain [a-z]+(?: serve)?)", text, re.MULTILINE))
+    assert named <= known
+
+
+@pytest.mark.parametrize("name", [name for name, _ in _commands(main)])
+def test_the_help_of_every_command_shows_an_example(name: str) -> None:
+    command = dict(_commands(main))[name]
+    assert "Example: " in (command.help or "")
+
+
+def test_links_in_the_documents_lead_somewhere(project_root: Path) -> None:
+    documents = [project_root / "README.md", *project_root.glob("docs/*.md"), *project_root.glob("*/README.md")]
+    targets = [
+        (document, target)
+        for document in documents
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
+        if not target.startswith(("http:", "https:"))
+    ]
+    assert len(targets) > len(documents)
+    assert [f"{one.name}: {target}" for one, target in targets if not (one.parent / target).exists()] == []
