@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
-from .errors import QueryError
+from .regexp import Pattern
 
-MAX_PATTERN = 1000
 _HIGHEST = "\U0010ffff"
 _SPECIAL = {"?": "[?]", "[": "[[]", "*": "[*]"}
 
@@ -31,21 +29,16 @@ def glob_condition(column: str, parts: tuple[str, ...]) -> tuple[str, list[str]]
 
 def matches_pattern(pattern: str, text: str | None) -> int:
     """Tell whether a regular expression covers the whole text; the SQLite function `matches`."""
-    return 0 if text is None else int(compiled(pattern).fullmatch(text) is not None)
+    return 0 if text is None else int(compiled(pattern).covers(text))
 
 
 @lru_cache(maxsize=64)
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a regular expression of a query, with limits.
+def compiled(pattern: str) -> Pattern:
+    """Compile a regular expression of a query.
 
     Raises
     ------
     QueryError
-        If it is malformed, too long, or of the kind that can take for ever (a repeated group that itself repeats).
+        If it is malformed, too large, or of a kind that is not supported.
     """
-    if len(pattern) > MAX_PATTERN:
-        raise QueryError(f"The regular expression is longer than {MAX_PATTERN} characters.")
-    try:
-        return re.compile(pattern, re.DOTALL)
-    except (re.error, OverflowError, RecursionError) as problem:
-        raise QueryError(f"The regular expression <<{pattern[:80]}>> is malformed: {problem}") from None
+    return Pattern(pattern)

@@ -204,9 +204,9 @@ def _statements(
 def _spec(connection: sqlite3.Connection, usage: int) -> PropertySpec:
     property_id, importance, name_override, description_override, code, is_list, unit, name, description, reference = (
         connection.execute(
-            "SELECT u.property, u.importance, u.name, u.description, u.type, u.is_list, u.unit, p.name, p.description, "
-            "t.name FROM usage u JOIN entity p ON p.id = u.property LEFT JOIN entity t ON t.id = u.type AND u.type >= 100 "
-            "WHERE u.id = ?",
+            "SELECT u.property, u.importance, u.name, u.description, u.type, u.is_list, u.unit, p.name, "
+            "p.description, t.name FROM usage u JOIN entity p ON p.id = u.property "
+            "LEFT JOIN entity t ON t.id = u.type AND u.type >= 100 WHERE u.id = ?",
             (usage,),
         ).fetchone()
     )

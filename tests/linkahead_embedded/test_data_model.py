@@ -86,12 +86,8 @@ def test_the_models_of_this_project_sync_twice_without_a_change(client: Any, pro
 def test_extern_types_are_taken_from_the_server(client: Any) -> None:
     client.RecordType(name="Existing").insert()
     model = parse_model_from_string(
-        "extern: [Existing, name, description, unit]
-"
-        "New:
-  recommended_properties:
-    Existing: {datatype: LIST<Existing>}
-"
+        "extern: [Existing, name, description, unit]\n"
+        "New:\n  recommended_properties:\n    Existing: {datatype: LIST<Existing>}\n"
     )
     model.sync_data_model(noquestion=True, verbose=False)
     assert (

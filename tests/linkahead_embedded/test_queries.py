@@ -294,8 +294,10 @@ ANSWERS: list[tuple[str, set[str]]] = [
     ("FIND MusicalInstrument WITH electric=true AND strings=4 OR price=500", {"fiddle"}),  # AND binds tighter
     ("FIND MusicalInstrument WITH (strings=4)", {"fiddle"}),
     (
-        "FIND MusicalInstrument WHICH HAS A strings=6 AND DOESN'T HAVE A price<10000 "
-        "AND ((WHICH HAS A electric=true AND A note) OR DOES NOT HAVE A (price=1 AND note))",
+        (
+            "FIND MusicalInstrument WHICH HAS A strings=6 AND DOESN'T HAVE A price<10000 "
+            "AND ((WHICH HAS A electric=true AND A note) OR DOES NOT HAVE A (price=1 AND note))"
+        ),
         {"My first guitar"},
     ),
     # extremes

@@ -549,7 +549,7 @@ def conditions_in(wanted: ast.Filter) -> int:
 
 def _covers(expression: ast.Expression, name: str) -> bool:
     if isinstance(expression, ast.Regexp):
-        return compiled(expression.pattern).fullmatch(name) is not None
+        return compiled(expression.pattern).covers(name)
     pattern = ".*".join(re.escape(fold(part)) for part in expression.parts)
     return re.fullmatch(pattern, fold(name), re.DOTALL) is not None
 
