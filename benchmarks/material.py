@@ -1,0 +1,104 @@
+"""What is taken in: one folder for all, and the same files sorted by session for the programs that need that."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+#: A series of the sample study whose first file alone is a whole volume (a mosaic).
+ONE_FILE_SERIES = "ep2d_bold_rest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """The files of one study in a folder of their own, hard links to those of the whole folder."""
+
+    label: str
+    folder: Path
+    files: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """An input.
+
+    Attributes
+    ----------
+    folder
+        All files, as they were delivered.
+    sessions
+        The same files sorted by StudyInstanceUID.
+    unsorted
+        Files that are in no session: without a DICOM header.
+    """
+
+    folder: Path
+    files: int
+    megabytes: float
+    sessions: tuple[Session, ...]
+    unsorted: int
+
+
+def make_material(work: Path, *, small: bool, shared: Path | None) -> tuple[Material, Material]:
+    """Make the input, and a second one of a single file, below an empty folder.
+
+    Parameters
+    ----------
+    work
+        Where to; nothing of it is timed.
+    small
+        The small edition of the sample study.
+    shared
+        Folder of reference data, whose `dicom/<set>/dicom/` are added; None leaves them out.
+    """
+    from sample_data import generate  # noqa: PLC0415 - numpy, not needed to print a help text
+
+    truth = generate(work / "study", small=small)
+    whole = work / "input"
+    whole.mkdir()
+    (work / "study" / "inbox" / "EXPORT").rename(whole / "sample")
+    for folder in sorted(shared.glob("dicom/*/dicom")) if shared else []:
+        shutil.copytree(folder, whole / folder.parent.name)
+    series = truth["subjects"][0]["sessions"][0]["series"]
+    number = next(one["number"] for one in series if one["description"] == ONE_FILE_SERIES)
+    with (work / "study" / "truth" / "files.tsv").open(encoding="utf-8", newline="") as table:
+        first = next(
+            row
+            for row in csv.DictReader(table, delimiter="\t")
+            if row["session"] == "1" and int(row["series"]) == number
+        )
+    single = work / "single"
+    single.mkdir()
+    shutil.copyfile(whole / "sample" / Path(first["file"]).name, single / "0001")
+    return describe(whole, work / "sessions"), describe(single, work / "single_session")
+
+
+def describe(folder: Path, sorted_into: Path) -> Material:
+    """Count a folder's files and sort them by session, reading each once: afterwards all are in the page cache."""
+    from pydicom import dcmread  # noqa: PLC0415 - the same
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415 - the same
+
+    members: dict[str, list[Path]] = {}
+    files = size = unsorted = 0
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        files += 1
+        size += len(path.read_bytes())
+        try:
+            study = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"]).get("StudyInstanceUID")
+        except InvalidDicomError:
+            unsorted += 1
+            continue
+        members.setdefault(str(study or ""), []).append(path)
+    sessions = []
+    for number, paths in enumerate(members.values(), start=1):
+        target = sorted_into / f"S{number:02d}"
+        target.mkdir(parents=True)
+        for index, path in enumerate(paths, start=1):
+            os.link(path, target / f"{index:05d}.dcm")
+        sessions.append(Session(label=target.name, folder=target, files=len(paths)))
+    return Material(folder=folder, files=files, megabytes=size / 1e6, sessions=tuple(sessions), unsorted=unsorted)
