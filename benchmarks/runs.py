@@ -17,7 +17,6 @@ from benchmarks.material import Material
 from benchmarks.measure import Measurement, measure
 from benchmarks.table import Series, Trial
 
-STARTUP_RUNS = 3
 #: Longest time for one command; what takes longer is shown as failing. Unit: seconds.
 TIMEOUT_S = 600.0
 REASON_LENGTH = 100
@@ -33,12 +32,15 @@ class Plan:
         Runs of each contender.
     minutes
         No round begins that would, by the round before, end later than this after the start.
+    startup_runs
+        Runs on one file, and of `--help`, after a first one that fills caches.
     stages
         Whether one more ingest says where its time goes.
     """
 
     rounds: int
     minutes: float
+    startup_runs: int
     stages: bool
 
 
@@ -89,7 +91,7 @@ class Bench:
         able = [one for one in self._contenders if one.missing() is None]
         for one in able:
             self._say(f"Start-up of {one.name} ...")
-            self._measure_startup(one)
+            self._measure_startup(one, plan.startup_runs)
         again = []
         for number in range(1, plan.rounds + 1):
             round_began = time.monotonic()
@@ -126,9 +128,9 @@ class Bench:
     def _commands(self, one: Contender) -> list[Command]:
         return [] if one.missing() else one.commands(self._material, self._work)
 
-    def _measure_startup(self, one: Contender) -> None:
+    def _measure_startup(self, one: Contender, runs: int) -> None:
         walls = []
-        for _ in range(1 + STARTUP_RUNS):  # the first fills caches: byte code, pages
+        for _ in range(1 + runs):  # the first fills caches: byte code, pages
             trial, target = self._trial(one, self._single)
             walls.append(trial.wall_s)
             shutil.rmtree(target)
@@ -136,7 +138,7 @@ class Bench:
         bare = one.bare()
         if bare:
             command = Command(argv=bare, files=0)
-            self._bare[one.name] = median(self._command(command).wall_s for _ in range(STARTUP_RUNS))
+            self._bare[one.name] = median(self._command(command).wall_s for _ in range(runs))
 
     def _trial(self, one: Contender, material: Material | None = None) -> tuple[Trial, Path]:
         target = self._work / "target"

@@ -10,7 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+#: Functions of `heartbrain_ingest.crawl` that the main process calls while the workers go on with the next session.
+IN_MAIN_PROCESS = ("connect", "load_datamodel", "crawl_delivery")
 
 
 class StageClock:
@@ -72,10 +76,23 @@ def timed(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[f
     return time.perf_counter() - began, result
 
 
+def _watched(package: ModuleType, name: str, seconds: dict[str, float]) -> Callable[..., Any]:
+    """Stand for a function that the package loads on first use: importing it counts too."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return package.__getattr__(name)(*args, **kwargs)
+        finally:
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
+
+    return call
+
+
 def main(settings_file: Path, inbox: Path, result: Path) -> None:
     """Take an inbox in and write the seconds of each stage and of each function of the workers."""
     clock = StageClock()
-    from heartbrain_ingest import workers  # noqa: PLC0415 - the time to import counts as a stage
+    from heartbrain_ingest import crawl, workers  # noqa: PLC0415 - the time to import counts as a stage
     from heartbrain_ingest.pipeline import Run, RunOptions  # noqa: PLC0415 - the same
     from heartbrain_ingest.settings import load_settings  # noqa: PLC0415 - the same
 
@@ -87,10 +104,13 @@ def main(settings_file: Path, inbox: Path, result: Path) -> None:
         return pools[-1]
 
     workers.make_pool = measured_pool
+    main_process: dict[str, float] = {}
+    for name in IN_MAIN_PROCESS:
+        setattr(crawl, name, _watched(crawl, name, main_process))
     Run(load_settings(settings_file), RunOptions(inbox=inbox), clock).execute()
     clock.begin("", None)
     pool = pools[0]  # a run has one
-    found = {"wall_s": clock.seconds, "worker_s": pool.seconds, "worker_calls": pool.calls}
+    found = {"wall_s": clock.seconds, "main_s": main_process, "worker_s": pool.seconds, "worker_calls": pool.calls}
     result.write_text(json.dumps(found), encoding="utf-8")
 
 

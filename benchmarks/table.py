@@ -129,7 +129,7 @@ def _note(trials: Sequence[Trial], series: Series, total_files: int) -> str:
     if not failures:
         return f"{series.processes} processes" if series.processes > 1 else ""
     files = min(trial.files for trial in trials)
-    return f"FAILS for {len(failures)} of {series.processes} (all but {files} of {total_files} files): " + "; ".join(
+    return f"FAILS for {len(failures)} of {series.processes} (takes {files} of {total_files} files): " + "; ".join(
         failures
     )
 
@@ -182,8 +182,13 @@ def stage_tables(stages: Mapping[str, Mapping[str, float]]) -> str:
     calls = stages["worker_calls"]
     ordered = sorted(stages["worker_s"].items(), key=lambda item: item[1], reverse=True)
     by_function = [[name, f"{seconds:.1f}", f"{calls[name]:.0f}"] for name, seconds in ordered]
-    first = markdown(["stage of one ingest", "wall s", "share"], by_stage)
-    return first + "\n\n" + markdown(["in the workers, all together", "s", "calls"], by_function)
+    in_main = [[name, f"{seconds:.1f}"] for name, seconds in stages["main_s"].items()]
+    tables = (
+        markdown(["stage of one ingest", "wall s", "share"], by_stage),
+        markdown(["in the workers, all together", "s", "calls"], by_function),
+        markdown(["in the main process meanwhile", "s"], in_main),
+    )
+    return "\n\n".join(tables)
 
 
 def _cell(field: str, value: float | str | None) -> str:
