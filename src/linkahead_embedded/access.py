@@ -7,6 +7,7 @@ list says nothing else.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -18,13 +19,15 @@ from .storage import members
 
 RETRIEVE, INSERT = "TRANSACTION:RETRIEVE", "TRANSACTION:INSERT"
 UPDATE, DELETE = "TRANSACTION:UPDATE", "TRANSACTION:DELETE"
+EDIT_ACL = "EDIT:ACL"
+ADMINISTRATE = "ACM:ADMINISTRATE"
 ENTITY_PERMISSIONS: dict[str, str] = {
     "RETRIEVE:ENTITY": "Retrieve the entity.",
     "RETRIEVE:ACL": "Retrieve its access control list.",
     "RETRIEVE:HISTORY": "Retrieve its versions.",
     "RETRIEVE:FILE": "Download its file.",
     "DELETE": "Delete the entity.",
-    "EDIT:ACL": "Change its access control list.",
+    EDIT_ACL: "Change its access control list.",
     "UPDATE:NAME": "Change its name.",
     "UPDATE:DESCRIPTION": "Change its description.",
     "UPDATE:VALUE": "Change its value.",
@@ -71,16 +74,29 @@ def may(connection: sqlite3.Connection, user: User, permission: str) -> bool:
 
 
 def denied(connection: sqlite3.Connection, ids: Sequence[int], permission: str, *, user: User) -> dict[int, str]:
-    """Give those entities whose own list denies a permission to the user, with the reason."""
+    """Give those entities on which a permission is denied to the user, with the reason.
+
+    The list of an entity is changed by its owner and by administrators only, unless the list itself says else.
+    """
     if ADMINISTRATION in user.roles or not ids:
         return {}
-    lists = connection.execute("SELECT id, acl, created_by FROM entity WHERE acl IS NOT NULL").fetchall()
-    wanted = set(ids) if lists else set()
-    return {
-        entity: "You are not permitted to do this."
-        for entity, acl, owner in lists
-        if entity in wanted and decide(_entity_rules(acl, user, is_owner=owner == user.name), permission) is False
-    }
+    is_for_owners = permission == EDIT_ACL
+    if is_for_owners:
+        clause, parameters = members(sorted(set(ids)))
+        rows = connection.execute(
+            f"SELECT id, coalesce(acl, '<EntityACL/>'), created_by FROM entity WHERE id IN {clause}",  # noqa: S608 - placeholders only
+            parameters,
+        )
+    else:
+        rows = connection.execute("SELECT id, acl, created_by FROM entity WHERE acl IS NOT NULL")
+    wanted = set(ids)
+    found: dict[int, str] = {}
+    for entity, acl, owner in rows:
+        if entity in wanted:
+            verdict = decide(_entity_rules(acl, user, is_owner=owner == user.name), permission)
+            if not (owner == user.name or not is_for_owners if verdict is None else verdict):
+                found[entity] = "You are not permitted to do this."
+    return found
 
 
 def _entity_rules(acl: str, user: User, *, is_owner: bool) -> list[Rule]:
@@ -92,3 +108,16 @@ def _entity_rules(acl: str, user: User, *, is_owner: bool) -> list[Rule]:
             has_priority = (element.get("priority") or "").lower() == "true"
             found += [(has_priority, element.tag == "Grant", name) for one in element if (name := one.get("name"))]
     return found
+
+
+def with_acl(connection: sqlite3.Connection, xml: str) -> str:
+    """Add the access control list to the XML of an entity; without one of its own, administrators may do everything."""
+    head, closing, rest = xml.partition(">")
+    match = re.search(r' id="(\d+)"', head)
+    if match is None or head.endswith("/"):
+        return xml
+    row = connection.execute("SELECT acl FROM entity WHERE id = ?", (int(match[1]),)).fetchone()
+    everything = "".join(f'<Permission name="{name}"/>' for name in ENTITY_PERMISSIONS)
+    default = f'<EntityACL><Grant priority="true" role="{ADMINISTRATION}">{everything}</Grant></EntityACL>'
+    own = default if row is None or row[0] is None else str(row[0])
+    return f"{head}{closing}{own}<Permissions>{everything}</Permissions>{rest}"

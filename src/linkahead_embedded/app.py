@@ -9,9 +9,10 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from . import access
+from .admin_api import AdminApi, entity_permissions
 from .auth import NOBODY, TOKEN_LIFETIME_MS, Gate, User
 from .entity_api import EntityApi
-from .errors import Code, EmbeddedError, RequestError
+from .errors import Code, EmbeddedError, QueryError, RequestError
 from .exchange import Call, Request, Response, answer, decode, error_response, take_apart
 from .files import FileStore
 from .storage import Database
@@ -38,7 +39,10 @@ class Application:
             ("DELETE", "Entity"): (access.DELETE, entities.delete),
             ("GET", "FileSystem"): (access.RETRIEVE, entities.download),
             ("GET", "Info"): (access.RETRIEVE, entities.info),
+            ("GET", "EntityPermissions"): (access.RETRIEVE, entity_permissions),
         }
+        for key, handler in AdminApi(database).routes().items():
+            self._routes[key] = (access.ADMINISTRATE, handler)
 
     def handle(self, request: Request, user: User | None = None) -> Response:
         """Answer a request; never raises.
@@ -54,6 +58,8 @@ class Application:
             return self._route(request, user or self._bearer(request))
         except RequestError as problem:
             return error_response(problem.status, problem.description, problem.code)
+        except QueryError as problem:
+            return error_response(400, problem.description, problem.code)
         except EmbeddedError as problem:
             return error_response(500, str(problem))
         except Exception:  # noqa: BLE001 - the client gets an answer whatever happens, the log the trace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from . import access, retrieve
+from . import access, file_import, retrieve
 from .auth import User
 from .errors import Code, RequestError
 from .exchange import Call, Response, answer, file_response
@@ -13,7 +13,7 @@ from .files import FileStore
 from .storage import Database
 from .transactions import Outcome, Writer
 from .validate import Rules
-from .xml_codec import message_xml, parse_entities
+from .xml_codec import attribute, message_xml, parse_entities
 
 
 class EntityApi:
@@ -25,6 +25,8 @@ class EntityApi:
 
     def retrieve(self, call: Call) -> Response:
         """GET Entity: by ids and names, or by query."""
+        if "InsertFilesInDir" in call.flags:
+            return self._preview(call)
         hidden = partial(access.denied, user=call.user, permission="RETRIEVE:ENTITY")
         with self._database.read() as connection:
             if "query" in call.flags:
@@ -33,16 +35,46 @@ class EntityApi:
             names = call.names()
             has_history = "history" in call.flags
             elements = retrieve.entities(connection, names, with_history=has_history, hidden=hidden)
+            if "ACL" in call.flags:
+                elements = [access.with_acl(connection, element) for element in elements]
             return answer(call.user, elements, count=len(names))
 
     def insert(self, call: Call) -> Response:
         """POST Entity."""
+        if "InsertFilesInDir" in call.flags:
+            return self._import(call)
         drafts = parse_entities(call.request.body, "Insert")
         for draft in drafts:
             if draft.role is None and not draft.has_errors:
                 draft.error(Code.ROLE_MISMATCH, "An entity needs a role to be inserted.")
         self._files.prepare(drafts, call.request.uploads)
         return _answer(call, self._writer(call.user).insert(drafts, _rules(call.flags)))
+
+    def _import(self, call: Call) -> Response:
+        """Insert the files of a folder; what is a File entity already is left as it is."""
+        self._may_import(call)
+        found = list(file_import.drafts(file_import.parse_order(call.flags["InsertFilesInDir"]), self._files))
+        with self._database.read() as connection:
+            known = {row[0] for row in connection.execute("SELECT path FROM entity WHERE path IS NOT NULL")}
+        fresh = [draft for draft in found if draft.path not in known]
+        return _answer(call, self._writer(call.user).insert(fresh, Rules()))
+
+    def _preview(self, call: Call) -> Response:
+        """Say which files would be inserted."""
+        self._may_import(call)
+        found = file_import.drafts(file_import.parse_order(call.flags["InsertFilesInDir"]), self._files)
+        elements = [
+            f"<File{attribute('path', draft.path)}{attribute('size', draft.file.size)}"
+            f"{attribute('checksum', draft.file.checksum)}/>"
+            for draft in found
+            if draft.file is not None
+        ]
+        return answer(call.user, elements, count=len(elements))
+
+    def _may_import(self, call: Call) -> None:
+        with self._database.read() as connection:
+            if not access.may(connection, call.user, access.ADMINISTRATE):
+                raise RequestError(403, "Only administrators import folders.", Code.NOT_PERMITTED)
 
     def update(self, call: Call) -> Response:
         """PUT Entity."""

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .access import EDIT_ACL
 from .batch import TYPED_STATEMENT, Batch, allocate
 from .catalog import Catalog
 from .errors import Code
@@ -92,6 +93,10 @@ class Writer:
             )
         }
         denied = self._permitted(connection, ids, "UPDATE") if self._permitted else {}
+        if self._permitted:
+            denied.update(
+                self._permitted(connection, [draft.id for draft in drafts if draft.acl is not None], EDIT_ACL)
+            )
         for draft in drafts:
             row = stored.get(draft.id)
             if row is None:

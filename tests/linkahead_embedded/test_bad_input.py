@@ -318,7 +318,8 @@ def test_the_server_answers_malformed_http_with_the_status_that_fits(
 def test_requests_that_follow_each_other_on_one_connection_are_answered_in_order(url: str) -> None:
     answer = talk(
         url,
-        b"GET /Entity/ HTTP/1.1\r\n\r\nPOST /nothing HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /logout HTTP/1.1\r\n\r\n",
+        b"GET /Entity/ HTTP/1.1\r\n\r\n",
+        b"POST /nothing HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /logout HTTP/1.1\r\n\r\n",
     )
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"401", b"404", b"200"]
 
