@@ -334,14 +334,16 @@ class Run:
         total = sum(self._ledger.count_files(delivery.id) for delivery in deliveries)
         self._progress.begin("Preparing sessions", total)
         tools = self._build_tools()
-        with ThreadPoolExecutor(SESSIONS_AT_ONCE) as builders:
+        # Work that is done in this process must not be done twice at a time: it changes process-wide warning filters.
+        at_once = 1 if isinstance(tools.pool, workers.SerialExecutor) else SESSIONS_AT_ONCE
+        with ThreadPoolExecutor(at_once) as builders:
             running: list[tuple[Delivery, SessionPlan, Future[BuiltSession], Path]] = []
             for delivery in deliveries:
                 plan = self._plan(delivery)
                 work = Path(f"{delivery.id}-{secrets.token_hex(4)}")
                 future = builders.submit(self._build, plan, tools, work)
                 running.append((delivery, plan, future, work))
-                if len(running) > SESSIONS_AT_ONCE:
+                if len(running) > at_once:
                     self._finish(*running.pop(0))
             while running:
                 self._finish(*running.pop(0))
