@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
 
 from .errors import Code
 from .model import BASE_BY_NAME, Base, Datatype, EntityDraft, EntityInfo, Message, Role, fold
@@ -12,6 +13,7 @@ from .render import Statement, load, type_name
 from .storage import members
 
 _LIST = re.compile(r"LIST\s*[<(]\s*(.+?)\s*[>)]", re.IGNORECASE | re.DOTALL)
+_CHUNK = 2000
 _COLUMNS = "id, role, name, description, type, is_list, unit"
 
 
@@ -35,6 +37,7 @@ class Catalog:
         self._names: dict[str, list[int]] = {}
         self._statements: dict[int, list[Statement]] = {}
         self._ancestors: dict[int, frozenset[int]] = {}
+        self._parents: dict[int, list[int]] = {}
         for draft in drafts:
             self.batch[draft.id] = draft
             if draft.request_id is not None:
@@ -66,6 +69,18 @@ class Catalog:
             rows = self.connection.execute("SELECT id FROM entity WHERE name_key = ? ORDER BY id", (key,)).fetchall()
             self._names[key] = [row[0] for row in rows if row[0] not in self.batch]
         return [draft.id for draft in self._batch_names.get(key, ())] + self._names[key]
+
+    def expect_names(self, names: Iterable[str]) -> None:
+        """Look many names up at once, for `by_name` to answer from."""
+        fresh = list({fold(name) for name in names} - self._names.keys())
+        self._names.update((key, []) for key in fresh)
+        for start in range(0, len(fresh), _CHUNK):
+            clause, parameters = members(fresh[start : start + _CHUNK])
+            for key, entity in self.connection.execute(
+                f"SELECT name_key, id FROM entity WHERE name_key IN {clause} ORDER BY id", parameters
+            ):
+                if entity not in self.batch:
+                    self._names[key].append(entity)
 
     def resolve(self, identifier: str | None, name: str | None, *preferred: Role) -> EntityInfo:
         """Find the entity that an id (temporary or not) or else a name means.
@@ -177,10 +192,10 @@ class Catalog:
         draft = self.batch.get(entity)
         if draft is not None:
             return [parent.target for parent in draft.parents if parent.target is not None]
-        return [
-            row[0]
-            for row in self.connection.execute("SELECT parent FROM parent WHERE child = ? ORDER BY position", (entity,))
-        ]
+        if entity not in self._parents:
+            rows = self.connection.execute("SELECT parent FROM parent WHERE child = ? ORDER BY position", (entity,))
+            self._parents[entity] = [row[0] for row in rows]
+        return self._parents[entity]
 
     def existing(self, ids: set[int]) -> dict[int, str]:
         """Give the roles of those ids that are stored."""

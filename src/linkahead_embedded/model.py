@@ -65,7 +65,7 @@ class Datatype(NamedTuple):
     @property
     def is_reference(self) -> bool:
         """Tell whether values of this type point to entities."""
-        return self.code >= FIRST_USER_ID or self.code in (Base.REFERENCE, Base.FILE)
+        return self.code >= Base.REFERENCE
 
 
 class Message(NamedTuple):

@@ -57,9 +57,12 @@ class Resolver:
         for draft in drafts:
             self._resolve_content(draft)
             for prop in draft.properties:
-                if prop.spec is not None and not prop.typed:
-                    self._resolve_values(prop, prop.spec.datatype)
-                if prop.spec is not None and prop.spec.datatype.is_reference:
+                spec = prop.spec
+                if spec is None:
+                    continue
+                if not prop.typed:
+                    self._resolve_values(prop, spec.datatype)
+                if spec.datatype.code >= Base.REFERENCE:
                     references.extend((prop, value) for value in prop.typed if value.target is not None)
         self._check_targets(references)
 
@@ -184,11 +187,11 @@ class Resolver:
         if len(texts) > 1 and not datatype.is_list:
             prop.messages.append(Message("Error", Code.BAD_VALUE, "Several values for a property that is no list."))
             return
+        code = datatype.code
         try:
-            if datatype.is_reference:
-                prop.typed = [self._reference(text, datatype.code) for text in texts]
+            if code >= Base.REFERENCE:
+                prop.typed = [self._reference(text, code) for text in texts]
             else:
-                code = datatype.code
                 prop.typed = [
                     NULL_VALUE if text is None or (not text and code != Base.TEXT) else parse_value(text, code)
                     for text in texts

@@ -95,6 +95,7 @@ def _summarise(draft: EntityDraft) -> None:
 
 
 def _check_unique(drafts: list[EntityDraft], catalog: Catalog) -> None:
+    catalog.expect_names(draft.name for draft in drafts if draft.name)
     for draft in drafts:
         if draft.name and fold(draft.name) and catalog.by_name(draft.name) != [draft.id]:
             draft.error(
