@@ -496,7 +496,17 @@ class SessionBuilder:
     # audit
 
     def _audit(self) -> tuple[list[tuple[str, str]], dict[str, int]]:
-        leaks, exempted = self._tools.pool.submit(workers.audit, str(self._identifiers), self._folder).result()
+        paths = sorted(self._folder.rglob("*"))
+        # Each archive of instances for itself, all others together.
+        parts = [[path] for path in paths if path.suffix == ".zip"]
+        parts.append([path for path in paths if path.suffix != ".zip"])
+        identifiers = str(self._identifiers)
+        futures = [self._tools.pool.submit(workers.audit, identifiers, self._folder, part) for part in parts]
+        leaks: list[tuple[str, str]] = []
+        exempted: dict[str, int] = {}
+        for future in futures:
+            found, exempted = future.result()
+            leaks += found
         for path in self._folder.rglob("*.json"):
             try:
                 json.loads(path.read_text(encoding="utf-8"))

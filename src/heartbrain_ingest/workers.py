@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ from heartbrain_ingest.bids import read_asl_context
 from heartbrain_ingest.convert import Conversion, Dcm2niix, differences, store_series
 from heartbrain_ingest.deidentify import (
     Deidentifier,
-    DicomFileError,
     IdentifierCollector,
     Identifiers,
     LeakAudit,
@@ -31,8 +30,9 @@ from heartbrain_ingest.deidentify import (
     Subject,
     load_rules,
 )
+from heartbrain_ingest.dicom import DicomFileError, read
 from heartbrain_ingest.filesystem import pack_file
-from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, read_content
+from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, unpacked
 from heartbrain_ingest.ledger import Outcome
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def start(setup: WorkerSetup) -> None:
     """Prepare this worker process; it ends by itself when the process that started it is gone."""
     global _tools  # noqa: PLW0603 - one per process, set once
     _tools = _Tools(setup)
+    _audit.cache_clear()
     parent = multiprocessing.parent_process()
     if parent is not None:
 
@@ -185,7 +186,7 @@ def session_key(facts: FileFacts) -> str:
     return delivery_key("session", dicom.study, dicom.patient_id, dicom.birth_date, dicom.sex)
 
 
-@cache
+@lru_cache(maxsize=4)
 def _identifiers(path: str) -> Identifiers:
     with open(path, "rb") as file:  # noqa: PTH123 - a plain read
         return pickle.load(file)  # type: ignore[no-any-return] # noqa: S301 - our own file in the identified zone
@@ -205,60 +206,43 @@ def clean_instances(
 def _clean_instance(
     tools: _Tools, source: Source, subject: Subject, identifiers: Identifiers, folders: SeriesFolders
 ) -> InstanceResult:
-    target = folders.cleaned / source.name
+    target = os.path.join(folders.cleaned, source.name)  # noqa: PTH118 - here and below: a Path for each file costs time
     if source.member is not None:
         with zipfile.ZipFile(source.path) as archive:
-            target.write_bytes(archive.read(source.member))
+            _write(target, archive.read(source.member))
         return InstanceResult(file_id=source.file_id, name=source.name, sha256=None)
     try:
-        content = read_content(source.path, limit=tools.setup.unpacked_limit)
+        with open(source.path, "rb") as file:  # noqa: PTH123
+            packed = file.read()
+        content = unpacked(packed, limit=tools.setup.unpacked_limit)
     except Exception:  # noqa: BLE001 - the file changed or vanished since it was scanned
         return InstanceResult(file_id=source.file_id, name=source.name, sha256=None, code="UNREADABLE_FILE")
-    digest = _file_digest(source.path, content)
+    digest = hashlib.sha256(packed).hexdigest()
+    code = None
     try:
-        dataset = tools.deidentifier.read(content)
-        if _is_truncated(dataset):
-            return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest, code="TRUNCATED_DICOM")
-        tools.deidentifier.write(tools.deidentifier.deidentify(dataset, subject, identifiers), target)
+        original = read(content)
+        if original.has_pixels:
+            _write(target, tools.deidentifier.deidentify(original, subject, identifiers))
+        else:
+            code = "TRUNCATED_DICOM"
     except DicomFileError as error:
-        return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest, code=error.code)
+        code = error.code
+    except OSError:
+        raise  # a full disk is no fault of the data
     except Exception:  # noqa: BLE001 - damaged data can raise anything from the parser; the message may name a person
-        target.unlink(missing_ok=True)
-        return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest, code="INVALID_DICOM")
-    if folders.originals is not None:
-        _link_original(source.path, content, folders.originals / source.name)
-    return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest)
+        code = "INVALID_DICOM"
+    if code is None and folders.originals is not None:
+        link = os.path.join(folders.originals, source.name)  # noqa: PTH118
+        if content is packed:
+            os.symlink(source.path, link)  # noqa: PTH211
+        else:
+            _write(link, content)
+    return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest, code=code)
 
 
-def _file_digest(path: str, content: bytes) -> str:
-    if Path(path).stat().st_size == len(content):
-        return hashlib.sha256(content).hexdigest()
-    with open(path, "rb") as file:  # noqa: PTH123 - the packed file, whose content is something else
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _link_original(path: str, content: bytes, link: Path) -> None:
-    if Path(path).stat().st_size == len(content):
-        link.symlink_to(path)
-    else:
-        link.write_bytes(content)
-
-
-def _is_truncated(dataset: Any) -> bool:
-    """Say whether an uncompressed image has fewer pixel bytes than its header promises (PS3.5 section 8)."""
-    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    if syntax is not None and syntax.is_compressed:
-        return False
-    pixels = dataset.get_item("PixelData")
-    if pixels is None:
-        return True
-    try:
-        bits = int(dataset.get("BitsAllocated") or 16)
-        count = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
-        count *= int(dataset.get("SamplesPerPixel") or 1) * int(dataset.get("NumberOfFrames") or 1)
-    except (TypeError, ValueError):
-        return False
-    return len(pixels.value or b"") < count * bits // 8
+def _write(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(content)
 
 
 def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
@@ -419,15 +403,19 @@ def finish_archive(folder: Path, target: Path) -> None:
     store_series(sorted(folder.iterdir()), target)
 
 
-def audit(identifiers: str, folder: Path) -> tuple[list[tuple[str, str]], dict[str, int]]:
-    """Search everything below a folder, names included, for identifiers.
+@lru_cache(maxsize=4)
+def _audit(identifiers: str) -> LeakAudit:
+    return LeakAudit(_identifiers(identifiers), _ready().exemptions)
+
+
+def audit(identifiers: str, folder: Path, paths: Sequence[Path]) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    """Search files and folders below a folder, names included, for identifiers.
 
     Returns
     -------
     list of (place, kind), dict
         The hits (place relative to the folder, never the value) and how often each exemption applied.
     """
-    tools = _ready()
-    checker = LeakAudit(_identifiers(identifiers), tools.exemptions)
-    leaks = checker.scan_tree(folder)
+    checker = _audit(identifiers)
+    leaks = checker.scan_paths(folder, paths)
     return [(leak.place, leak.kind) for leak in leaks], dict(checker.exempted)

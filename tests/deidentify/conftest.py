@@ -6,11 +6,13 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
+from heartbrain_ingest import dicom
 from heartbrain_ingest.deidentify import (
     Deidentifier,
     IdentifierCollector,
@@ -91,17 +93,24 @@ def nested(keyword: str, item: Dataset) -> Sequence:
     return Sequence([outer])
 
 
+CleanBytes = Callable[[Dataset], bytes]
 Clean = Callable[[Dataset], Dataset]
 
 
 @pytest.fixture
-def clean(deidentifier: Deidentifier) -> Clean:
+def clean_bytes(deidentifier: Deidentifier) -> CleanBytes:
     """Write a header, read it as the pipeline does, and de-identify it by the identifiers that it holds."""
 
-    def run(dataset: Dataset) -> Dataset:
-        read = deidentifier.read(as_file(dataset))
+    def run(dataset: Dataset) -> bytes:
+        file = dicom.read(as_file(dataset))
         collector = IdentifierCollector()
-        collector.add(read)
-        return deidentifier.deidentify(read, SUBJECT, collector.identifiers)
+        collector.add(file)
+        return deidentifier.deidentify(file, SUBJECT, collector.identifiers)
 
     return run
+
+
+@pytest.fixture
+def clean(clean_bytes: CleanBytes) -> Clean:
+    """Give what pydicom reads from the de-identified file of a header."""
+    return lambda dataset: pydicom.dcmread(io.BytesIO(clean_bytes(dataset)))

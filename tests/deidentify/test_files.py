@@ -7,18 +7,13 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from heartbrain_ingest.deidentify import (
-    Deidentifier,
-    DicomFileError,
-    EmptyFileError,
-    IdentifierCollector,
-    NotDicomError,
-    TruncatedDicomError,
-    files,
-)
+from heartbrain_ingest import dicom
+from heartbrain_ingest.deidentify import Deidentifier, IdentifierCollector, Identifiers
+from heartbrain_ingest.dicom import DicomFileError, EmptyFileError, NotDicomError, TruncatedDicomError
 from heartbrain_ingest.issues import ISSUES
 from tests.deidentify.conftest import SUBJECT, as_file, make_header
 
+PATIENT_ID = 0x00100020
 REFUSED = {
     "MR_truncated.dcm": TruncatedDicomError,
     "rtplan_truncated.dcm": TruncatedDicomError,
@@ -28,19 +23,19 @@ REFUSED = {
 
 def test_an_empty_file_has_its_own_error() -> None:
     with pytest.raises(EmptyFileError):
-        files.read(b"")
+        dicom.read(b"")
 
 
 @pytest.mark.parametrize("data", [b"x", b"hello world, this is text", b"\x89PNG\r\n\x1a\n" + bytes(500), bytes(2000)])
 def test_other_files_are_not_dicom(data: bytes) -> None:
     with pytest.raises(NotDicomError):
-        files.read(data)
+        dicom.read(data)
 
 
 @pytest.mark.parametrize("left", [200, 400, 600])
 def test_a_file_cut_short_has_its_own_error(left: int) -> None:
     with pytest.raises(TruncatedDicomError):
-        files.read(as_file(make_header())[:left])
+        dicom.read(as_file(make_header())[:left])
 
 
 def test_pixels_that_are_missing_are_noticed() -> None:
@@ -54,7 +49,7 @@ def test_pixels_that_are_missing_are_noticed() -> None:
     )
     header.add_new(0x7FE00010, "OW", bytes(30))
     with pytest.raises(TruncatedDicomError):
-        files.read(as_file(header))
+        dicom.read(as_file(header))
 
 
 def test_each_error_names_a_code_of_the_catalogue() -> None:
@@ -66,18 +61,20 @@ def test_each_error_names_a_code_of_the_catalogue() -> None:
 def test_a_file_without_preamble_and_meta_header_is_read() -> None:
     data = as_file(make_header())
     body = data[data.index(b"\x08\x00\x05\x00") :]
-    assert files.read(body).PatientID == "HB-48151623"
+    assert dicom.read(body).text(PATIENT_ID) == "HB-48151623"
 
 
-def test_a_deflated_file_is_stored_inflated() -> None:
+def test_a_deflated_file_is_stored_inflated(deidentifier: Deidentifier) -> None:
     original = pydicom.dcmread(io.BytesIO(as_file(make_header())))
     original.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     buffer = io.BytesIO()
     original.save_as(buffer, enforce_file_format=True)
     assert b"HB-48151623" not in buffer.getvalue()
-    read = files.read(buffer.getvalue())
-    assert read.PatientID == "HB-48151623"
-    assert pydicom.dcmread(io.BytesIO(files.to_bytes(read))).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    file = dicom.read(buffer.getvalue())
+    assert file.text(PATIENT_ID) == "HB-48151623"
+    written = pydicom.dcmread(io.BytesIO(deidentifier.deidentify(file, SUBJECT, Identifiers())))
+    assert written.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert written.RepetitionTime == 400
 
 
 @pytest.mark.shared_data
@@ -86,13 +83,13 @@ def test_odd_files_are_refused_with_a_reason_or_come_out_clean(shared_data: Path
     done = 0
     for path in sorted((shared_data / "odd_dicom").rglob("*.dcm")):
         try:
-            read = deidentifier.read(path)
+            file = dicom.read(path.read_bytes())
         except DicomFileError as error:
             outcome[path.name] = type(error)
             continue
         collector = IdentifierCollector()
-        collector.add(read)
-        data = files.to_bytes(deidentifier.deidentify(read, SUBJECT, collector.identifiers))
+        collector.add(file)
+        data = deidentifier.deidentify(file, SUBJECT, collector.identifiers)
         again = pydicom.dcmread(io.BytesIO(data))
         assert again.PatientID == "sub-K7Q2ABCD", path.name
         done += 1
@@ -105,6 +102,6 @@ def test_odd_files_are_refused_with_a_reason_or_come_out_clean(shared_data: Path
 def test_names_in_other_character_sets_are_collected(shared_data: Path, name: str) -> None:
     path = shared_data / "odd_dicom" / "pydicom_charset" / f"{name}.dcm"
     collector = IdentifierCollector()
-    collector.add(files.read(path))
+    collector.add(dicom.read(path.read_bytes()))
     original = str(pydicom.dcmread(path).PatientName).split("=")[0]
     assert original in {value for _, value in collector.identifiers.values}

@@ -5,14 +5,14 @@ import struct
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
 
-from heartbrain_ingest.deidentify import Deidentifier, IdentifierCollector, Identifiers, csa, files
+from heartbrain_ingest import dicom
+from heartbrain_ingest.deidentify import Deidentifier, IdentifierCollector, Identifiers, csa
 from heartbrain_ingest.deidentify.cleaning import TextCleaner
 from heartbrain_ingest.deidentify.cleaning import clean as clean_text
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_CLEAN, Kind
 from heartbrain_ingest.deidentify.protocols import clean_ascconv, clean_ge_protocol
-from tests.deidentify.conftest import SUBJECT, Clean, make_header
+from tests.deidentify.conftest import SUBJECT, CleanBytes, as_file, make_header
 
 IDENTIFIERS = Identifiers(frozenset({(Kind.NAME, "Adler^Irene"), (Kind.DATE, "20210715")}))
 CLEANER = TextCleaner(IDENTIFIERS.matcher(SHORTEST_TO_CLEAN))
@@ -81,11 +81,11 @@ def test_a_damaged_header_is_refused(cut: int) -> None:
         list(csa.elements(data[:cut]))
 
 
-def test_a_damaged_csa_header_leaves_nothing_in_the_image(clean: Clean) -> None:
+def test_a_damaged_csa_header_leaves_nothing_in_the_image(clean_bytes: CleanBytes) -> None:
     header = make_header()
     header.add_new(0x00290010, "LO", "SIEMENS CSA HEADER")
     header.add_new(0x00291010, "OB", csa_header({"B_value": (b"IS", [b"1000\0"] * 6)})[:130] + b"Adler^Irene ")
-    assert b"Irene" not in files.to_bytes(clean(header))
+    assert b"Irene" not in clean_bytes(header)
 
 
 def test_a_protocol_keeps_its_ascconv_part_only_and_clean() -> None:
@@ -127,10 +127,8 @@ def test_the_patient_of_a_siemens_protocol_is_collected() -> None:
     header.add_new(
         0x00291020, "OB", b'SV10 <ParamString."PatientName"> { "Norton^Godfrey" } 1.3.12.2.1107.5.2.19.45160.30000018'
     )
-    header.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
     collector = IdentifierCollector()
-    header.file_meta = Dataset()  # type: ignore[assignment]  # an empty one will do
-    collector.add(header)
+    collector.add(dicom.read(as_file(header)))
     assert (Kind.NAME, "Norton^Godfrey") in collector.identifiers.values
     assert (Kind.UID, "1.3.12.2.1107.5.2.19.45160.30000018") in collector.identifiers.values
 
@@ -138,14 +136,14 @@ def test_the_patient_of_a_siemens_protocol_is_collected() -> None:
 @pytest.mark.shared_data
 def test_a_real_csa_header_keeps_what_dcm2niix_reads(shared_data: Path, deidentifier: Deidentifier) -> None:
     path = shared_data / "dicom" / "siemens_skyra_ve11_bold_mosaic_ap" / "dicom" / "epi_pe_ap-00001.dcm"
-    cleaned = deidentifier.deidentify(deidentifier.read(path), SUBJECT, Identifiers())
-    image = cleaned[0x00291010].value
+    cleaned = dicom.read(deidentifier.deidentify(dicom.read(path.read_bytes()), SUBJECT, Identifiers()))
+    image = cleaned.value(0x00291010)
     values = {e.name: [image[a:b].rstrip(b"\0 ") for a, b in e.items if a < b] for e in csa.elements(image)}
     assert values["MosaicRefAcqTimes"] == [
         b"0.00000000", b"1450.00000001", b"482.50000001", b"1932.50000001", b"967.50000001"
     ]  # fmt: skip
     assert values["PhaseEncodingDirectionPositive"] == [b"1"]
-    series = cleaned[0x00291020].value
+    series = cleaned.value(0x00291020)
     values = {e.name: [series[a:b].rstrip(b"\0 ") for a, b in e.items if a < b] for e in csa.elements(series)}
     assert values["PatReinPattern"] == []
     assert b"\nsKSpace.lBaseResolution\t = \t72\n" in values["MrPhoenixProtocol"][0]

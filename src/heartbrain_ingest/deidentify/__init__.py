@@ -8,13 +8,6 @@ if TYPE_CHECKING:
     from heartbrain_ingest.deidentify.audit import Leak, LeakAudit
     from heartbrain_ingest.deidentify.collector import IdentifierCollector
     from heartbrain_ingest.deidentify.deidentifier import Deidentifier
-    from heartbrain_ingest.deidentify.files import (
-        DicomFileError,
-        DirectoryFileError,
-        EmptyFileError,
-        NotDicomError,
-        TruncatedDicomError,
-    )
     from heartbrain_ingest.deidentify.identifiers import Identifiers
     from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
     from heartbrain_ingest.deidentify.rules import Exemptions, Rules, load_rules
@@ -22,37 +15,27 @@ if TYPE_CHECKING:
 #: Where each public name lives; loaded when asked for, since pydicom's dictionary takes a third of a second.
 _HOMES = {
     "Deidentifier": "deidentifier",
-    "DicomFileError": "files",
-    "DirectoryFileError": "files",
-    "EmptyFileError": "files",
     "Exemptions": "rules",
     "IdentifierCollector": "collector",
     "Identifiers": "identifiers",
     "Leak": "audit",
     "LeakAudit": "audit",
-    "NotDicomError": "files",
     "Pseudonyms": "pseudonyms",
     "Rules": "rules",
     "Subject": "pseudonyms",
-    "TruncatedDicomError": "files",
     "load_rules": "rules",
 }
 
 __all__ = [
     "Deidentifier",
-    "DicomFileError",
-    "DirectoryFileError",
-    "EmptyFileError",
     "Exemptions",
     "IdentifierCollector",
     "Identifiers",
     "Leak",
     "LeakAudit",
-    "NotDicomError",
     "Pseudonyms",
     "Rules",
     "Subject",
-    "TruncatedDicomError",
     "load_rules",
 ]
 

@@ -6,23 +6,25 @@ import gzip
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from heartbrain_ingest.deidentify.encoding import CutShortError, EncodingError
-from heartbrain_ingest.deidentify.files import DicomFileError, elements_before_pixels
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_AUDIT, Identifiers, Kind, Matcher, spellings
 from heartbrain_ingest.deidentify.rules import Exemptions
+from heartbrain_ingest.dicom import DicomFileError, files
+from heartbrain_ingest.dicom.encoding import PIXEL_DATA
 
-#: Printable runs in binary data; shorter ones are noise.
-_READABLE: Final = re.compile(rb"[\x09\x20-\x7e\x80-\xff]{4,}")
 #: A number in a table or in JSON is a measured value unless it is as long as a registration number.
 _LONG_NUMBER: Final = 6
+_PREAMBLE: Final = 132
 _NIFTI_HEADER: Final = 352
 _LARGEST_NIFTI_HEADER: Final = 16 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
+#: Bytes of elements known to be clean to keep in mind, and the longest of them.
+_MEMORY: Final = 16 * 1024 * 1024
+_LONGEST: Final = 1024 * 1024
 #: What is left of a chunk for the next one, so that nothing is missed at the border.
 _OVERLAP: Final = 256
 _NUMERIC: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
@@ -51,6 +53,9 @@ class LeakAudit:
         self._matcher: Matcher = identifiers.matcher(SHORTEST_TO_AUDIT, words)
         #: Rule to the number of words that are no identifiers by it.
         self.exempted = _count(identifiers, exemptions)
+        #: Elements of DICOM headers in which nothing was found: those of a series are nearly the same.
+        self._clean: set[bytes] = set()
+        self._clean_size = 0
         #: How many words and numbers are searched for.
         self.searched = len(self._matcher.patterns) + len(self._matcher.uids)
 
@@ -68,8 +73,12 @@ class LeakAudit:
 
     def scan_tree(self, folder: Path) -> list[Leak]:
         """Search the names of all files and folders below a folder, and the content of each file."""
+        return self.scan_paths(folder, sorted(folder.rglob("*")))
+
+    def scan_paths(self, folder: Path, paths: Iterable[Path]) -> list[Leak]:
+        """Search the names of some files and folders below a folder, and the content of the files."""
         found = []
-        for path in sorted(folder.rglob("*")):
+        for path in paths:
             relative = PurePosixPath(path.relative_to(folder))
             found += self._name(relative)
             if path.is_file():
@@ -122,10 +131,14 @@ class LeakAudit:
             data = data[-_OVERLAP:] + more if more else b""
 
     def _json_text(self, data: bytes, place: str) -> Iterator[Leak]:
+        text = data.decode("utf-8", "replace")
+        # A letter can be written as an escape; without any, what is not in the text is in no value.
+        if "\\" not in text and self._has_none(text):
+            return
         try:
             value = json.loads(data)
         except ValueError:
-            yield from self.scan_text(data.decode("utf-8", "replace"), place)
+            yield from self.scan_text(text, place)
             return
         yield from self._json(value, place)
 
@@ -144,10 +157,20 @@ class LeakAudit:
                 yield Leak(place, match.kind)
 
     def _table(self, data: bytes, place: str) -> Iterator[Leak]:
-        for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
-            words = [cell for cell in line.split("\t") if not _NUMERIC.fullmatch(cell) or _is_long(cell)]
-            for match in self._matcher.find("\t".join(words)):
-                yield Leak(f"{place}: line {number}", match.kind)
+        text = data.decode("utf-8", "replace")
+        number, position = 1, 0
+        for match in sorted(self._matcher.find(text)):
+            # Most matches are measured values: only the lines that have any are taken apart.
+            if match.end <= position:
+                continue
+            number += text.count("\n", position, match.start)
+            first = text.rfind("\n", 0, match.start) + 1
+            position = text.find("\n", match.start)
+            position = len(text) if position < 0 else position
+            cells = text[first:position].rstrip("\r").split("\t")
+            words = [cell for cell in cells if not _NUMERIC.fullmatch(cell) or _is_long(cell)]
+            for inner in self._matcher.find("\t".join(words)):
+                yield Leak(f"{place}: line {number}", inner.kind)
 
     def _zip(self, stream: IO[bytes], place: str) -> Iterator[Leak]:
         try:
@@ -164,20 +187,52 @@ class LeakAudit:
             yield from self._bytes(stream.read(_CHUNK), stream, place)
 
     def _dicom(self, data: bytes, place: str) -> Iterator[Leak]:
+        """Search all of a file but its pixel data, element by element where there is anything to find."""
         try:
-            for tag, value in elements_before_pixels(data):
-                yield from self._runs(value, f"{place}: ({tag >> 16:04X},{tag & 0xFFFF:04X})")
-        except (DicomFileError, EncodingError, CutShortError):
+            file = files.read(data)
+        except DicomFileError:
             yield from self._runs(data, place)
+            return
+        start = _PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0
+        parts = [(0x00020000, b"\0".join((data[:start], *file.meta.values())))]
+        unknown: list[bytes] = []
+        data, position = file.data, file.body
+        for token in file.elements.values():
+            if token.start != position:
+                # What the parser passes over, such as a tag that comes twice.
+                parts.append((token.tag, data[position : token.start]))
+            position = token.end
+            if token.tag != PIXEL_DATA:
+                element = data[token.start : token.value_end]
+                if element not in self._clean:
+                    unknown.append(element)
+                    parts.append((token.tag, data[token.value : token.value_end]))
+        parts.append((0, data[position:]))
+        if not any(self._runs(b"\0".join([part for _, part in parts]), place)):
+            self._remember(unknown)
+            return
+        for tag, part in parts:
+            yield from self._runs(part, f"{place}: ({tag >> 16:04X},{tag & 0xFFFF:04X})")
+
+    def _remember(self, elements: Iterable[bytes]) -> None:
+        for element in elements:
+            if len(element) <= _LONGEST:
+                self._clean.add(element)
+                self._clean_size += len(element)
+        if self._clean_size > _MEMORY:
+            self._clean.clear()
+            self._clean_size = 0
 
     def _runs(self, data: bytes, place: str) -> Iterator[Leak]:
-        for run in _READABLE.finditer(data):
-            text = run.group()
-            for match in self._matcher.find(text.decode("latin-1")):
+        """Search bytes for texts; whatever is no letter ends a word, so it may be binary."""
+        for match in self._matcher.find(data.decode("latin-1")):
+            yield Leak(place, match.kind)
+        if not data.isascii():
+            for match in self._matcher.find(data.decode("utf-8", "ignore")):
                 yield Leak(place, match.kind)
-            if not text.isascii():
-                for match in self._matcher.find(text.decode("utf-8", "ignore")):
-                    yield Leak(place, match.kind)
+
+    def _has_none(self, text: str) -> bool:
+        return next(self._matcher.find(text), None) is None
 
     def _name(self, relative: PurePosixPath) -> list[Leak]:
         place = f"{self._masked(str(relative))}: name"

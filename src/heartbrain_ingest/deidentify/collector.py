@@ -6,28 +6,31 @@ import re
 from functools import cache
 from typing import Final
 
-from pydicom.charset import decode_bytes
-from pydicom.dataset import Dataset
-from pydicom.valuerep import TEXT_VR_DELIMS
+from pydicom.datadict import keyword_dict
 
-from heartbrain_ingest.deidentify import files, table
-from heartbrain_ingest.deidentify.encoding import (
+from heartbrain_ingest.deidentify import table
+from heartbrain_ingest.deidentify.identifiers import Identifiers, Kind
+from heartbrain_ingest.dicom import DicomFile
+from heartbrain_ingest.dicom.encoding import (
     IMPLICIT_LITTLE,
     SPECIFIC_CHARACTER_SET,
-    UNDEFINED,
     Encoding,
     EncodingError,
     known_vr,
 )
-from heartbrain_ingest.deidentify.identifiers import Identifiers, Kind
+from heartbrain_ingest.dicom.files import charsets as charsets_named
+from heartbrain_ingest.dicom.files import decoded
 
 _PATIENT_GROUP: Final = 0x0010
-#: Classes of objects and of software, which say nothing of anyone.
-_CLASSES: Final = frozenset({0x00020002, 0x00020010, 0x00020012, 0x00080016, 0x0008001A, 0x0008001B, 0x00081150})
 _STANDARD_ROOT: Final = "1.2.840.10008"
 _TEXT_VRS: Final = frozenset({"AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
 #: Manufacturer, ManufacturerModelName, SoftwareVersions, Modality: what they say names nobody.
 _EQUIPMENT: Final = frozenset({0x00080070, 0x00081090, 0x00181020, 0x00080060})
+_CLASS: Final = re.compile("SOPClass|TransferSyntax|ImplementationClass")
+#: VRs of private elements that can hold a block of text or a sequence.
+_BLOCK_VRS: Final = frozenset({"OB", "OW", "UN", "UT"})
+#: Longer elements are known by the hash of their value.
+_SHORT: Final = 4096
 _WORD: Final = re.compile(r"[^\W_]{2,}")
 #: A table row whose keyword has one of these is of that kind; the first that fits counts.
 _KINDS: Final = (
@@ -48,6 +51,12 @@ _PARAMETER: Final = re.compile(
 
 
 @cache
+def _classes() -> frozenset[int]:
+    """Give the attributes that name a class of objects, an encoding or a software: those say nothing of anyone."""
+    return frozenset(tag for keyword, tag in keyword_dict.items() if _CLASS.search(keyword))
+
+
+@cache
 def _kinds() -> dict[int, Kind]:
     """Give the kind of the text attributes of PS3.15 table E.1-1 that identify people."""
     found = {}
@@ -61,12 +70,24 @@ def _kinds() -> dict[int, Kind]:
     return found
 
 
+@cache
+def _is_telling(tag: int, vr: str) -> bool:
+    """Tell whether elements of this tag and VR can hold an identifier, or a name of equipment that is none."""
+    if tag & 0x10000 and vr in _BLOCK_VRS:
+        return vr == "UN" or (tag >> 16, tag & 0xFF) in _PRIVATE_TEXTS
+    if vr == "UI":
+        return tag not in _classes()
+    return vr in {"SQ", "PN", "DA", "DT"} or tag in _kinds() or tag in _EQUIPMENT
+
+
 class IdentifierCollector:
     """Takes the headers of a session one by one; equal values cost next to nothing."""
 
     def __init__(self) -> None:
         self._values: set[tuple[Kind, str]] = set()
         self._equipment: set[str] = set()
+        #: What was looked at: elements of the outermost level by their bytes, others by a hash or their value.
+        self._taken: dict[tuple[Encoding, tuple[str, ...]], set[bytes]] = {}
         self._seen: set[tuple[object, ...]] = set()
 
     @property
@@ -74,30 +95,38 @@ class IdentifierCollector:
         """All that was found so far."""
         return Identifiers(frozenset(self._values), frozenset(self._equipment))
 
-    def add(self, dataset: Dataset) -> None:
+    def add(self, file: DicomFile) -> None:
         """Take the identifiers of one header, of its file meta, sequences at any depth and protocols in private blocks.
 
         A damaged sequence is passed over here; de-identification refuses the file.
         """
-        for element in dataset.file_meta:
-            if element.VR in {"UI", "AE"}:
-                self._take(int(element.tag), element.VR, str(element.value).encode("latin-1", "replace"), ("iso8859",))
-        encoding = files.encoding_of(dataset)
-        charsets = files.charsets_of(dataset)
-        for tag in dataset._dict:  # the raw elements; public access would decode them
-            raw = files.raw(dataset._dict[tag], dataset)
-            if raw.length and raw.length != UNDEFINED and raw.value:
-                self._element(int(tag), raw.VR or known_vr(tag), raw.value, encoding, charsets)
+        for tag, value in file.meta.items():
+            vr = known_vr(tag)
+            if vr in {"UI", "AE"}:
+                self._take(tag, vr, value, ())
+        encoding, charsets = file.encoding, file.charsets
+        data = file.data
+        taken = self._taken.setdefault((encoding, charsets), set())
+        for tag, token in file.elements.items():
+            if not _is_telling(tag, token.vr) or token.value == token.value_end:
+                continue
+            # The headers of a series are nearly equal: what was taken once is known by its bytes.
+            element = data[token.start : token.value_end]
+            if element in taken:
+                continue
+            if len(element) <= _SHORT:
+                taken.add(element)
+            self._element(tag, token.vr, data[token.value : token.value_end], encoding, charsets)
 
     def _element(self, tag: int, vr: str, value: bytes, encoding: Encoding, charsets: tuple[str, ...]) -> None:
-        if vr in {"OB", "OW", "UN", "UT"} and tag & 0x10000:
+        if tag & 0x10000 and vr in _BLOCK_VRS:
             if (tag >> 16, tag & 0xFF) in _PRIVATE_TEXTS:
                 self._protocol(value)
             elif vr == "UN":
                 self._sequence(value, IMPLICIT_LITTLE, charsets)
         elif vr == "SQ":
             self._sequence(value, encoding, charsets)
-        elif vr in {"PN", "DA", "DT", "UI"} or tag in _kinds() or tag in _EQUIPMENT:
+        else:
             self._take(tag, vr, value, charsets)
 
     def _sequence(self, value: bytes, encoding: Encoding, charsets: tuple[str, ...]) -> None:
@@ -119,8 +148,8 @@ class IdentifierCollector:
         for token in encoding.tokens(data):
             value = data[token.value : token.value_end]
             if token.tag == SPECIFIC_CHARACTER_SET:
-                charsets = files.charsets(value)
-            elif value:
+                charsets = charsets_named(value)
+            elif value and _is_telling(token.tag, token.vr):
                 self._element(token.tag, token.vr, value, encoding, charsets)
 
     def _take(self, tag: int, vr: str, value: bytes, charsets: tuple[str, ...]) -> None:
@@ -128,7 +157,7 @@ class IdentifierCollector:
         if key in self._seen:
             return
         self._seen.add(key)
-        text = decode_bytes(value, list(charsets), TEXT_VR_DELIMS)
+        text = decoded(value, charsets)
         for part in filter(None, (piece.strip(" \0") for piece in text.split("\\"))):
             if tag in _EQUIPMENT:
                 self._equipment.update((part.lower(), *(word.lower() for word in _WORD.findall(part))))
@@ -137,7 +166,7 @@ class IdentifierCollector:
             elif vr in {"DA", "DT"}:
                 self._values.add((Kind.DATE, part.replace(".", "")[:8]))
             elif vr == "UI":
-                if tag not in _CLASSES and not part.startswith(_STANDARD_ROOT):
+                if tag not in _classes() and not part.startswith(_STANDARD_ROOT):
                     self._values.add((Kind.UID, part))
             else:
                 kind = Kind.PATIENT if tag >> 16 == _PATIENT_GROUP else Kind.ID

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
-from pydicom.charset import decode_bytes, encode_string
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag
-from pydicom.uid import UID
-from pydicom.valuerep import TEXT_VR_DELIMS
+from pydicom.charset import encode_string
 
 from heartbrain_ingest import __version__
-from heartbrain_ingest.deidentify import cleaning, csa, files, protocols
+from heartbrain_ingest.deidentify import cleaning, csa, protocols
 from heartbrain_ingest.deidentify.dates import shifted
-from heartbrain_ingest.deidentify.encoding import (
-    IMPLICIT_LITTLE,
-    SPECIFIC_CHARACTER_SET,
-    UNDEFINED,
-    Encoding,
-    EncodingError,
-    known_vr,
-    padded,
-)
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_CLEAN, Identifiers, Matcher
 from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
 from heartbrain_ingest.deidentify.rules import Rules
 from heartbrain_ingest.deidentify.table import Action
+from heartbrain_ingest.dicom import DicomFile, DicomFileError, files
+from heartbrain_ingest.dicom.encoding import (
+    IMPLICIT_LITTLE,
+    PIXEL_DATA,
+    SPECIFIC_CHARACTER_SET,
+    Encoding,
+    EncodingError,
+    Token,
+)
 
 _NUMBERS: Final = re.compile(rb"[-+0-9.eE \\\0]*")
 _BINARY_NUMBERS: Final = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -41,10 +35,16 @@ _READABLE: Final = re.compile(rb"[\x20-\x7e]+\0?")
 _LONGEST_NUMBER: Final = 8
 _AGE: Final = re.compile(rb"(\d{3})Y")
 _OLDEST: Final = 89
+_SOP_CLASS: Final = 0x00080016
+_SOP_INSTANCE: Final = 0x00080018
+#: Longer elements, pixel data above all, are not copied before the file is put together.
+_LARGE: Final = 64 * 1024
 #: Bytes of values to remember; beyond it the memory is worth more than the time.
 _MEMORY: Final = 16 * 1024 * 1024
 #: What an entry takes beside its bytes.
 _OVERHEAD: Final = 300
+#: What stays of a private block whose creator is not known.
+_NOTHING: Final[dict[int, Action]] = {}
 _DUMMIES: Final = {
     "DA": b"19000101",
     "DT": b"19000101",
@@ -71,18 +71,17 @@ class _Session:
     subject: Subject
     matcher: Matcher
     cleaner: cleaning.TextCleaner
-    #: (tag, VR, character sets, bytes) to the bytes that stand for them; None: the element goes.
-    values: dict[tuple[object, ...], bytes | None] = field(default_factory=dict)
-
+    #: (action, place, element) to the element that stands for it, and the like for parts of values; None: it goes.
+    known: dict[tuple[object, ...], bytes | None] = field(default_factory=dict)
     #: Bytes in it.
     size: int = 0
 
     def remember(self, key: tuple[object, ...], old: bytes, new: bytes | None) -> bytes | None:
-        """Keep what a value became; forget all when it gets too much."""
+        """Keep what something became; forget all when it gets too much."""
         if self.size > _MEMORY:
-            self.values.clear()
+            self.known.clear()
             self.size = 0
-        self.values[key] = new
+        self.known[key] = new
         self.size += _OVERHEAD + len(old) + len(new or b"")
         return new
 
@@ -125,23 +124,13 @@ class Deidentifier:
             Action.BLANK_TEXT: lambda session, _p, _v, value: cleaning.blank(value, session.matcher),
         }
 
-    def read(self, source: Path | str | bytes) -> Dataset:
-        """Read a file without decoding its values; see `files.read` for what it takes and raises."""
-        return files.read(source)
-
-    def write(self, dataset: Dataset, path: Path) -> None:
-        """Write a data set; the same data set gives the same bytes, with a zeroed preamble."""
-        files.write(dataset, path)
-
-    def deidentify(self, dataset: Dataset, subject: Subject, identifiers: Identifiers) -> Dataset:
-        """Give a new data set in which nothing identifies a person. The old one stays as it is.
-
-        Untouched elements, pixel data among them, are shared with the old one as bytes.
+    def deidentify(self, file: DicomFile, subject: Subject, identifiers: Identifiers) -> bytes:
+        """Give the bytes of a new file in which nothing identifies a person; the same input gives the same bytes.
 
         Parameters
         ----------
-        dataset
-            As `read` gives it; also one whose values somebody has looked at.
+        file
+            As `dicom.read` gives it.
         subject
             Whose it is.
         identifiers
@@ -153,29 +142,14 @@ class Deidentifier:
             A sequence in it can't be taken apart.
         """
         session = self._session(subject, identifiers)
-        encoding = files.encoding_of(dataset)
-        place = _place(encoding, files.charsets_of(dataset))
-        creators: dict[int, dict[int, Action]] = {}
-        kept: dict[BaseTag, RawDataElement] = {}
+        place = _place(file.encoding, file.charsets)
         try:
-            for tag in sorted(dataset._dict, key=int):
-                element = files.raw(dataset._dict[tag], dataset)
-                old = element.value or b""
-                vr = element.VR or known_vr(tag)
-                if element.length == UNDEFINED:
-                    kept[tag] = element
-                    continue
-                new = self._value(session, place, int(tag), vr, old, creators)
-                if new is old:
-                    kept[tag] = element
-                elif new is not None:
-                    value = padded(vr, new)
-                    kept[tag] = element._replace(value=value, length=len(value))
+            tokens = [file.elements[tag] for tag in sorted(file.elements)]
+            elements = dict(self._elements(session, place, file.data, tokens))
         except EncodingError as error:
-            raise files.DicomFileError(f"a sequence is damaged: {error}") from error
-        self._drop_creators(kept, creators)
-        self._stamp(kept, session, encoding)
-        return self._dataset(dataset, kept, encoding)
+            raise DicomFileError(f"a sequence is damaged: {error}") from error
+        self._stamp(elements, session, place)
+        return b"".join((self._opening(file, elements, place), *(elements[tag] for tag in sorted(elements))))
 
     def _session(self, subject: Subject, identifiers: Identifiers) -> _Session:
         key = (subject, identifiers)
@@ -185,57 +159,61 @@ class Deidentifier:
             self._sessions[key] = _Session(subject, matcher, cleaning.TextCleaner(matcher))
         return self._sessions[key]
 
-    def _value(
-        self,
-        session: _Session,
-        place: _Place,
-        tag: int,
-        vr: str,
-        value: bytes,
-        creators: dict[int, dict[int, Action]],
+    def _elements(
+        self, session: _Session, place: _Place, data: bytes, tokens: Iterable[Token]
+    ) -> list[tuple[int, bytes | memoryview]]:
+        """Give tag and bytes of the elements that stand for those of a data set or an item, in their order."""
+        actions, known = self._actions, session.known
+        creators: dict[int, dict[int, Action]] = {}
+        parts: list[tuple[int, bytes | memoryview]] = []
+        for tag, vr, start, value, value_end, end, undefined in tokens:
+            if not tag & 0x10000:
+                action = actions.get((tag, vr)) or self._standard_action(tag, vr)
+            elif 0x10 <= tag & 0xFFFF <= 0xFF:  # noqa: PLR2004 - it reserves a block (PS3.5 section 7.8.1)
+                name = data[value:value_end].decode("latin-1").strip(" \0")
+                creators[(tag & 0xFFFF0000) | (tag & 0xFF) << 8] = self.rules.private(name, tag >> 16)
+                action = Action.KEEP
+            else:
+                action = creators.get(tag & 0xFFFFFF00, _NOTHING).get(tag & 0xFF, Action.REMOVE)
+            if action is Action.REMOVE or tag & 0xFFFF == 0:  # group lengths are retired (PS3.5 section 7.2)
+                continue
+            if tag == SPECIFIC_CHARACTER_SET:
+                place = _place(place.encoding, files.charsets(data[value:value_end]))
+            if action is Action.KEEP and (tag == PIXEL_DATA if undefined else not (value_end - value) & 1):
+                parts.append((tag, data[start:end] if end - start < _LARGE else memoryview(data)[start:end]))
+                continue
+            element = data[start:end]
+            key = (action, place, element)
+            if key in known:
+                new = known[key]
+            else:
+                new = self._changed(session, place, action, tag, vr, data[value:value_end])
+                session.remember(key, element, new)
+            if new is not None:
+                parts.append((tag, new))
+        if creators:
+            used = {tag & 0xFFFFFF00 for tag, _ in parts}
+            unused = {(block & 0xFFFF0000) | (block >> 8 & 0xFF) for block in creators if block not in used}
+            parts = [(tag, part) for tag, part in parts if tag not in unused]
+        return parts
+
+    def _changed(
+        self, session: _Session, place: _Place, action: Action, tag: int, vr: str, value: bytes
     ) -> bytes | None:
-        """Give what stands for a value: the same object where it stays, None where the element goes."""
-        if tag & 0x10000:
-            action = self._private_action(tag, value, creators)
-        else:
-            known = (tag, vr)
-            found = self._actions.get(known)
-            if found is None:
-                found = self._actions[known] = self.rules.action(tag, vr)
-            action = found
-        if action is Action.KEEP or (not value and action not in {Action.REMOVE, Action.SUBJECT, Action.DUMMY}):
-            return value
-        if action is Action.REMOVE:
-            return None
-        key = (action, vr, place, value)
-        try:
-            cached = session.values[key]
-        except KeyError:
+        """Give the whole element that stands for one; None where it goes."""
+        new: bytes | None = value
+        if action is not Action.KEEP and (value or action in {Action.SUBJECT, Action.DUMMY}):
             new = self._handlers[action](session, place, vr, value)
-            session.remember(key, value, new)
-            return value if new == value else new
-        return value if cached == value else cached
+        return None if new is None else place.encoding.element(tag, vr, new)
 
-    def _private_action(self, tag: int, value: bytes, creators: dict[int, dict[int, Action]]) -> Action:
-        element = tag & 0xFFFF
-        if 0x10 <= element <= 0xFF:  # noqa: PLR2004 - it reserves a block (PS3.5 section 7.8.1)
-            name = value.decode("latin-1").strip(" \0")
-            creators[(tag & 0xFFFF0000) | element << 8] = self.rules.private(name, tag >> 16)
-            return Action.KEEP
-        block = creators.get(tag & 0xFFFFFF00)
-        return block.get(tag & 0xFF, Action.REMOVE) if block else Action.REMOVE
-
-    @staticmethod
-    def _drop_creators(kept: dict[BaseTag, RawDataElement], creators: dict[int, dict[int, Action]]) -> None:
-        used = {int(tag) & 0xFFFFFF00 for tag in kept if tag & 0x10000}
-        for block in creators:
-            if block not in used:
-                kept.pop(BaseTag((block & 0xFFFF0000) | (block >> 8 & 0xFF)), None)
+    def _standard_action(self, tag: int, vr: str) -> Action:
+        action = self._actions[tag, vr] = self.rules.action(tag, vr)
+        return action
 
     # One method for each action; each is a pure function of the session and the bytes.
 
     def _clean(self, session: _Session, place: _Place, _vr: str, value: bytes) -> bytes:
-        text = decode_bytes(value, list(place.charsets), TEXT_VR_DELIMS)
+        text = files.decoded(value, place.charsets)
         cleaned = cleaning.clean(text, session.matcher)
         return value if cleaned is text else encode_string(cleaned, list(place.charsets))
 
@@ -278,33 +256,9 @@ class Deidentifier:
 
     def _item(self, session: _Session, place: _Place, data: bytes) -> bytes:
         key = ("item", place, data)
-        if key in session.values:
-            return session.values[key] or b""
-        encoding = place.encoding
-        creators: dict[int, dict[int, Action]] = {}
-        parts: list[tuple[int, bytes]] = []
-        for token in encoding.tokens(data):
-            if token.tag & 0xFFFF == 0:
-                continue
-            old = data[token.value : token.value_end]
-            vr = token.vr
-            if token.tag == SPECIFIC_CHARACTER_SET:
-                place = _place(encoding, files.charsets(old))
-            if (
-                encoding.implicit
-                and vr == "UN"
-                and creators.get(token.tag & 0xFFFFFF00, {}).get(token.tag & 0xFF) is Action.CONTENTS
-            ):
-                vr = "SQ"
-            new = self._value(session, place, token.tag, vr, old, creators)
-            if new is old and not token.undefined:
-                parts.append((token.tag, data[token.start : token.end]))
-            elif new is not None:
-                parts.append((token.tag, encoding.element(token.tag, vr, new)))
-        if creators:
-            used = {tag & 0xFFFFFF00 for tag, _ in parts}
-            unused = {(block & 0xFFFF0000) | (block >> 8 & 0xFF) for block in creators if block not in used}
-            parts = [(tag, part) for tag, part in parts if tag not in unused]
+        if key in session.known:
+            return session.known[key] or b""
+        parts = self._elements(session, place, data, place.encoding.tokens(data))
         return session.remember(key, data, b"".join(part for _, part in parts)) or b""
 
     def _csa(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
@@ -320,8 +274,8 @@ class Deidentifier:
 
     def _ascconv(self, session: _Session, value: bytes) -> bytes:
         key = ("ascconv", value)
-        if key in session.values:
-            return session.values[key] or b""
+        if key in session.known:
+            return session.known[key] or b""
         rules = self.rules
         cleaned = protocols.clean_ascconv(value, rules.protocol_strings, rules.protocol_versions, session.cleaner)
         return session.remember(key, value, cleaned) or b""
@@ -333,13 +287,15 @@ class Deidentifier:
 
     # What is added.
 
-    def _stamp(self, kept: dict[BaseTag, RawDataElement], session: _Session, encoding: Encoding) -> None:
+    def _stamp(self, elements: dict[int, bytes | memoryview], session: _Session, place: _Place) -> None:
+        """Say who the subject is now and what was done (PS3.15 section E.1.1)."""
+        encoding = place.encoding
         label = session.subject.name.encode("ascii")
         method = f"heartbrain-ingest {__version__} rules {self.rules.version}".encode("ascii")
-        earlier = self._kept_value(kept, 0x00120063).strip(b" ")
+        earlier = _value(elements, 0x00120063, encoding).strip(b" ")
         if earlier and method not in earlier:
             method = earlier + b"\\" + method
-        items = self._kept_value(kept, 0x00120064)
+        items = _value(elements, 0x00120064, encoding)
         for code, meaning in self.rules.codes:
             if code.encode("ascii") not in items:
                 items += encoding.item(
@@ -348,7 +304,7 @@ class Deidentifier:
                     + encoding.element(0x00080104, "LO", meaning.encode("ascii"))
                 )
         moved = self.rules.action(0x00080020, "DA") is Action.SHIFT
-        for tag, vr, content in (
+        for tag, vr, value in (
             (0x00100010, "PN", label),
             (0x00100020, "LO", label),
             (0x00120062, "CS", b"YES"),
@@ -356,37 +312,26 @@ class Deidentifier:
             (0x00120064, "SQ", items),
             (0x00280303, "CS", b"MODIFIED" if moved else b"REMOVED"),
         ):
-            value = padded(vr, content)
-            kept[BaseTag(tag)] = RawDataElement(
-                BaseTag(tag),
-                None if encoding.implicit else vr,
-                len(value),
-                value,
-                0,
-                encoding.implicit,
-                encoding.little,
-            )
+            elements[tag] = encoding.element(tag, vr, value)
 
-    @staticmethod
-    def _kept_value(kept: dict[BaseTag, RawDataElement], tag: int) -> bytes:
-        element = kept.get(BaseTag(tag))
-        return b"" if element is None or not element.value else element.value
+    def _opening(self, file: DicomFile, elements: dict[int, bytes | memoryview], place: _Place) -> bytes:
+        """Give preamble and file meta group of the new file."""
+        instance = _value(elements, _SOP_INSTANCE, place.encoding).rstrip(b"\0 ")
+        if not instance and (old := file.meta_text(files.MEDIA_STORAGE_SOP_INSTANCE)):
+            instance = self.pseudonyms.uid(old).encode("ascii")
+        sop_class = file.meta_text(files.MEDIA_STORAGE_SOP_CLASS).encode("ascii", "replace")
+        # dcm2niix tells some software versions by it.
+        version = file.meta_text(files.IMPLEMENTATION_VERSION_NAME).encode("ascii", "replace")
+        meta = {
+            files.MEDIA_STORAGE_SOP_CLASS: sop_class or _value(elements, _SOP_CLASS, place.encoding).rstrip(b"\0 "),
+            files.MEDIA_STORAGE_SOP_INSTANCE: instance,
+            files.TRANSFER_SYNTAX: file.syntax.encode("ascii", "replace"),
+            files.IMPLEMENTATION_VERSION_NAME: version,
+        }
+        return files.opening({tag: value for tag, value in meta.items() if value})
 
-    def _dataset(self, old: Dataset, kept: dict[BaseTag, RawDataElement], encoding: Encoding) -> Dataset:
-        new = Dataset({tag: kept[tag] for tag in sorted(kept, key=int)})
-        new.file_meta = type(old.file_meta)()
-        for keyword in ("MediaStorageSOPClassUID", "TransferSyntaxUID", "ImplementationVersionName"):
-            # dcm2niix tells some software versions by the ImplementationVersionName.
-            if keyword in old.file_meta:
-                setattr(new.file_meta, keyword, old.file_meta[keyword].value)
-        if "MediaStorageSOPClassUID" not in new.file_meta and "SOPClassUID" in new:
-            new.file_meta.MediaStorageSOPClassUID = new.SOPClassUID
-        instance = self._kept_value(kept, 0x00080018).rstrip(b"\0 ")
-        if instance:
-            new.file_meta.MediaStorageSOPInstanceUID = UID(instance.decode("ascii", "replace"))
-        elif "MediaStorageSOPInstanceUID" in old.file_meta:
-            uid = self.pseudonyms.uid(str(old.file_meta.MediaStorageSOPInstanceUID))
-            new.file_meta.MediaStorageSOPInstanceUID = UID(uid)
-        new.file_meta.ImplementationClassUID = UID(files.IMPLEMENTATION_CLASS_UID)
-        new.set_original_encoding(encoding.implicit, encoding.little, list(files.charsets_of(new)))
-        return new
+
+def _value(elements: Mapping[int, bytes | memoryview], tag: int, encoding: Encoding) -> bytes:
+    """Give the value of an element that was put together."""
+    element = bytes(elements.get(tag, b""))
+    return element[encoding.token(element, 0, len(element)).value :] if element else b""

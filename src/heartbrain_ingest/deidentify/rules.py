@@ -18,8 +18,8 @@ from pydicom.datadict import keyword_dict
 
 from heartbrain_ingest import __version__
 from heartbrain_ingest.deidentify import table, vocabulary
-from heartbrain_ingest.deidentify.encoding import known_vr
 from heartbrain_ingest.deidentify.table import CODES, Action, Option
+from heartbrain_ingest.dicom.encoding import known_vr
 from heartbrain_ingest.errors import RulesError
 
 _TAG: Final = re.compile(r"([0-9A-Fa-fXx]{4}),([0-9A-Fa-fXx]{4})")

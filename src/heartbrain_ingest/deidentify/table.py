@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-from heartbrain_ingest.deidentify.encoding import known_vr
+from heartbrain_ingest.dicom.encoding import known_vr
 
 _TABLE = "ps3.15-table-e1-1.tsv"
 

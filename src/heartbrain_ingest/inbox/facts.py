@@ -8,12 +8,11 @@ import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, Final
 
+from heartbrain_ingest.dicom import DicomFile, DicomFileError, read_header
+from heartbrain_ingest.dicom.files import DICOMDIR_CLASS, MEDIA_STORAGE_SOP_CLASS
 from heartbrain_ingest.inbox.files import GZIP_MAGIC, FoundFile, UnpackedTooLargeError, read_content
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 MR_CLASSES = frozenset(
     {
@@ -24,9 +23,36 @@ MR_CLASSES = frozenset(
     }
 )
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
-_PIXEL_GROUP = b"\xe0\x7f"
+_Stream = io.FileIO | io.BytesIO | io.BufferedReader
 _HEAD = 4096
+#: Bytes to read of a file at first: all of most images, the header of most others.
+_FIRST = 65536
+
+_SOP_CLASS: Final = 0x00080016
+_SOP_INSTANCE: Final = 0x00080018
+_STUDY_DATE: Final = 0x00080020
+_SERIES_DATE: Final = 0x00080021
+_ACQUISITION_DATE: Final = 0x00080022
+_CONTENT_DATE: Final = 0x00080023
+_STUDY_TIME: Final = 0x00080030
+_SERIES_TIME: Final = 0x00080031
+_MODALITY: Final = 0x00080060
+_STATION_NAME: Final = 0x00081010
+_STUDY_DESCRIPTION: Final = 0x00081030
+_PATIENT_NAME: Final = 0x00100010
+_PATIENT_ID: Final = 0x00100020
+_PATIENT_BIRTH_DATE: Final = 0x00100030
+_PATIENT_SEX: Final = 0x00100040
+_STUDY_INSTANCE: Final = 0x0020000D
+_SERIES_INSTANCE: Final = 0x0020000E
+_SERIES_NUMBER: Final = 0x00200011
+_INSTANCE_NUMBER: Final = 0x00200013
+_IMAGE_ORIENTATION: Final = 0x00200037
+_IMAGES_IN_ACQUISITION: Final = 0x00201002
+_SERIES_RELATED_INSTANCES: Final = 0x00201209
+_BURNED_IN_ANNOTATION: Final = 0x00280301
+_WAVEFORM_SEQUENCE: Final = 0x54000100
+_SHARED_FUNCTIONAL_GROUPS: Final = 0x52009229
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +93,7 @@ class FileFacts:
         return asdict(self.dicom) if self.dicom else {}
 
 
-def classify_files(files: Iterable[FoundFile], *, limit: int) -> Iterable[tuple[FileFacts, Dataset | None]]:
+def classify_files(files: Iterable[FoundFile], *, limit: int) -> Iterable[tuple[FileFacts, DicomFile | None]]:
     """Read the header of each file and say what the file is.
 
     Parameters
@@ -81,27 +107,24 @@ def classify_files(files: Iterable[FoundFile], *, limit: int) -> Iterable[tuple[
     ------
     The facts, and for an image that goes on the header they come from (without pixels).
     """
-    from pydicom import config  # noqa: PLC0415 - costs 0.3 s, which `heartbrain --help` need not pay
-
-    config.settings.reading_validation_mode = config.IGNORE
-    for found in files:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for found in files:
             yield _classify(found, limit)
 
 
-def _classify(found: FoundFile, limit: int) -> tuple[FileFacts, Dataset | None]:
+def _classify(found: FoundFile, limit: int) -> tuple[FileFacts, DicomFile | None]:
     if not found.readable:
         return FileFacts(found=found, kind="other", code="UNREADABLE_FILE"), None
     if found.size == 0:
         return FileFacts(found=found, kind="other", code="EMPTY_FILE"), None
     try:
-        with open(found.path, "rb") as file:  # noqa: PTH123 - called for every input file; a str needs no Path
-            head = file.read(_HEAD)
-            if head.startswith(GZIP_MAGIC):
-                content = read_content(found.path, limit=limit)
-                return _classify_stream(found, content[:_HEAD], io.BytesIO(content), len(content))
-            return _classify_stream(found, head, file, found.size)
+        with open(found.path, "rb", buffering=0) as file:  # noqa: PTH123 - called for every input file; a str needs no Path
+            head = file.read(_FIRST)
+            if not head.startswith(GZIP_MAGIC):
+                return _classify_stream(found, head, file, found.size)
+        content = read_content(found.path, limit=limit)
+        return _classify_stream(found, content[:_HEAD], io.BytesIO(content), len(content))
     except UnpackedTooLargeError:
         return FileFacts(found=found, kind="other", code="TOO_LARGE"), None
     except zlib.error:
@@ -110,24 +133,19 @@ def _classify(found: FoundFile, limit: int) -> tuple[FileFacts, Dataset | None]:
         return FileFacts(found=found, kind="other", code="UNREADABLE_FILE"), None
 
 
-def _classify_stream(found: FoundFile, head: bytes, stream: BinaryIO, size: int) -> tuple[FileFacts, Dataset | None]:
+def _classify_stream(found: FoundFile, head: bytes, stream: _Stream, size: int) -> tuple[FileFacts, DicomFile | None]:
     if not looks_like_dicom(head):
         return _classify_other(found), None
-    from pydicom import dcmread  # noqa: PLC0415 - see classify_files
-
-    stream.seek(0)
     try:
-        dataset = dcmread(stream, stop_before_pixels=True, force=True)
-        facts = _facts(dataset)
-    except Exception:  # noqa: BLE001 - a damaged file can raise anything from the parser; it is data, not a fault of ours
-        return FileFacts(found=found, kind="dicom", code="INVALID_DICOM", sha256=_digest(stream)), None
-    stream_position = stream.tell()
-    stream.seek(stream_position)
-    has_pixels = stream_position < size and stream.read(2) in {_PIXEL_GROUP, _PIXEL_GROUP[::-1]}
-    code = _refuse(dataset, facts, has_pixels=has_pixels)
-    digest = _digest(stream) if code else None
-    result = FileFacts(found=found, kind="dicom", code=code, dicom=facts, sha256=digest)
-    return result, None if code else dataset
+        header = read_header(head, stream, size)
+        facts = _facts(header)
+    except DicomFileError as error:
+        refusal = "TRUNCATED_DICOM" if error.code == "TRUNCATED_DICOM" else "INVALID_DICOM"
+        return FileFacts(found=found, kind="dicom", code=refusal, sha256=_digest(stream)), None
+    code = _refuse(header, facts)
+    if code is None:
+        return FileFacts(found=found, kind="dicom", dicom=facts), header
+    return FileFacts(found=found, kind="dicom", code=code, dicom=facts, sha256=_digest(stream)), None
 
 
 def looks_like_dicom(head: bytes) -> bool:
@@ -141,10 +159,10 @@ def looks_like_dicom(head: bytes) -> bool:
     if len(head) < 8:  # noqa: PLR2004 - tag and length of one element
         return False
     for order in ("little", "big"):
-        group = int.from_bytes(head[0:2], order)  # type: ignore[arg-type]
-        element = int.from_bytes(head[2:4], order)  # type: ignore[arg-type]
+        group = int.from_bytes(head[0:2], order)
+        element = int.from_bytes(head[2:4], order)
         if group in {0x0002, 0x0008} and element <= 0x0070:  # noqa: PLR2004 - what PS3.6 defines at the start of these groups
-            length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+            length = int.from_bytes(head[4:8], order)
             if (head[4:6].isalpha() and head[4:6].isupper()) or length <= 256:  # noqa: PLR2004 - first elements are short
                 return True
     return False
@@ -166,53 +184,56 @@ def _classify_other(found: FoundFile) -> FileFacts:
     return FileFacts(found=found, kind="other", code="NOT_DICOM", sha256=digest)
 
 
-def _facts(dataset: Dataset) -> DicomFacts:
-    def text(keyword: str) -> str:
-        value = dataset.get(keyword)
-        return "" if value is None else str(value).strip(" \0")
-
-    def number(keyword: str) -> int:
-        try:
-            return int(dataset.get(keyword) or 0)
-        except (TypeError, ValueError):
-            return 0
-
-    geometry = "ImageOrientationPatient" in dataset or "SharedFunctionalGroupsSequence" in dataset
+def _facts(header: DicomFile) -> DicomFacts:
+    text = header.text
     return DicomFacts(
-        study=text("StudyInstanceUID"),
-        series=text("SeriesInstanceUID"),
-        instance=text("SOPInstanceUID"),
-        patient_id=text("PatientID"),
-        patient_name=text("PatientName"),
-        birth_date=text("PatientBirthDate"),
-        sex=text("PatientSex"),
-        study_date=text("StudyDate") or text("SeriesDate") or text("AcquisitionDate") or text("ContentDate"),
-        study_time=text("StudyTime") or text("SeriesTime"),
-        series_number=number("SeriesNumber"),
-        instance_number=number("InstanceNumber"),
-        study_description=text("StudyDescription"),
-        station_name=text("StationName"),
-        announced=number("ImagesInAcquisition") or number("NumberOfSeriesRelatedInstances"),
-        has_geometry=geometry,
+        study=text(_STUDY_INSTANCE),
+        series=text(_SERIES_INSTANCE),
+        instance=text(_SOP_INSTANCE),
+        patient_id=text(_PATIENT_ID),
+        patient_name=text(_PATIENT_NAME),
+        birth_date=text(_PATIENT_BIRTH_DATE),
+        sex=text(_PATIENT_SEX),
+        study_date=text(_STUDY_DATE) or text(_SERIES_DATE) or text(_ACQUISITION_DATE) or text(_CONTENT_DATE),
+        study_time=text(_STUDY_TIME) or text(_SERIES_TIME),
+        series_number=_number(text(_SERIES_NUMBER)),
+        instance_number=_number(text(_INSTANCE_NUMBER)),
+        study_description=text(_STUDY_DESCRIPTION),
+        station_name=text(_STATION_NAME),
+        announced=_number(text(_IMAGES_IN_ACQUISITION)) or _number(text(_SERIES_RELATED_INSTANCES)),
+        has_geometry=_IMAGE_ORIENTATION in header.elements or _SHARED_FUNCTIONAL_GROUPS in header.elements,
     )
 
 
-def _refuse(dataset: Dataset, facts: DicomFacts, *, has_pixels: bool) -> str | None:
-    sop_class = str(dataset.get("SOPClassUID") or "")
-    meta_class = str(getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or "")
-    if DICOMDIR_CLASS in {sop_class, meta_class}:
+def _number(text: str) -> int:
+    """Read an integer string (PS3.5 section 6.2); some write a point or several values. 0 for what is none."""
+    first = text.partition("\\")[0]
+    try:
+        return int(first)
+    except ValueError:
+        pass
+    try:
+        return int(float(first))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _refuse(header: DicomFile, facts: DicomFacts) -> str | None:
+    sop_class = header.text(_SOP_CLASS)
+    if DICOMDIR_CLASS in {sop_class, header.meta_text(MEDIA_STORAGE_SOP_CLASS)}:
         return "DIRECTORY_FILE"
-    if len(dataset) == 0:
+    if not header.elements:
         return "INVALID_DICOM"
-    if not has_pixels:
-        modality = str(dataset.get("Modality") or "")
+    modality = header.text(_MODALITY)
+    if not header.has_pixels:
         # A radiotherapy object or a waveform has no pixels either, but is no by-product of an MR session.
-        return "NOT_MR_IMAGE" if modality.startswith("RT") or "WaveformSequence" in dataset else "NO_PIXEL_DATA"
-    if str(dataset.get("BurnedInAnnotation") or "").strip().upper() == "YES":
+        is_other = modality.startswith("RT") or _WAVEFORM_SEQUENCE in header.elements
+        without = "TRUNCATED_DICOM" if header.is_cut_short else "NO_PIXEL_DATA"
+        return "NOT_MR_IMAGE" if is_other else without
+    if header.text(_BURNED_IN_ANNOTATION).upper() == "YES":
         return "BURNED_IN_TEXT"
-    is_mr = str(dataset.get("Modality") or "").strip() == "MR"
     is_capture = sop_class.startswith(SECONDARY_CAPTURE)
-    if not (sop_class in MR_CLASSES or is_mr) or (is_capture and not facts.has_geometry):
+    if not (sop_class in MR_CLASSES or modality == "MR") or (is_capture and not facts.has_geometry):
         return "NOT_MR_IMAGE"
     if not facts.study:
         return "NO_STUDY_UID"
@@ -221,6 +242,6 @@ def _refuse(dataset: Dataset, facts: DicomFacts, *, has_pixels: bool) -> str | N
     return None
 
 
-def _digest(stream: BinaryIO) -> str:
+def _digest(stream: _Stream) -> str:
     stream.seek(0)
     return hashlib.file_digest(stream, "sha256").hexdigest()

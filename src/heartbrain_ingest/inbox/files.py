@@ -72,12 +72,18 @@ def _describe(path: str, root: Path) -> FoundFile:
 
 
 def read_content(path: str, *, limit: int) -> bytes:
-    """Read a whole file; one that was compressed with gzip is unpacked.
+    """Read a whole file; one that was compressed with gzip is unpacked, see `unpacked`."""
+    with open(path, "rb") as file:  # noqa: PTH123 - called for every input file; a str needs no Path
+        return unpacked(file.read(), limit=limit)
+
+
+def unpacked(content: bytes, *, limit: int) -> bytes:
+    """Give what a file holds: the same object unless it was compressed with gzip.
 
     Parameters
     ----------
-    path
-        File to read.
+    content
+        The whole file.
     limit
         Largest number of unpacked bytes.
 
@@ -87,14 +93,10 @@ def read_content(path: str, *, limit: int) -> bytes:
         When there is more (a decompression bomb).
     zlib.error
         When the compressed content is damaged.
-    OSError
-        When the file can't be read.
     """
-    with open(path, "rb") as file:  # noqa: PTH123 - called for every input file; a str needs no Path
-        content = file.read()
     if not content.startswith(GZIP_MAGIC):
         return content
-    unpacked: list[bytes] = []
+    parts: list[bytes] = []
     size = 0
     while content.startswith(GZIP_MAGIC):
         stream = zlib.decompressobj(wbits=31)
@@ -102,8 +104,8 @@ def read_content(path: str, *, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             raise UnpackedTooLargeError
-        unpacked.append(part)
+        parts.append(part)
         if not stream.eof:
             raise zlib.error("the compressed data end too early")
         content = stream.unused_data
-    return b"".join(unpacked)
+    return b"".join(parts)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
-from pydicom.datadict import dictionary_VR
-
 #: Length field of an element whose end is marked by a delimiter (PS3.5 section 7.1).
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
@@ -20,6 +18,9 @@ ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
 PIXEL_DATA: Final = 0x7FE00010
+_ITEM_GROUP: Final = 0xFFFE
+#: Bytes of tag, VR, two unused ones and a length.
+_LONG_HEADER: Final = 12
 
 #: VRs with a 32-bit length in explicit encodings (PS3.5 table 7.1-1).
 _LONG_VRS: Final = frozenset(
@@ -69,6 +70,8 @@ def known_vr(tag: int) -> str:
         return "UL"
     if (tag >> 16) & 1:
         return "LO" if 0x10 <= (tag & 0xFFFF) <= 0xFF else "UN"  # noqa: PLR2004 - a private creator, PS3.5 section 7.8
+    from pydicom.datadict import dictionary_VR  # noqa: PLC0415 - the dictionary takes a third of a second
+
     try:
         return dictionary_VR(tag)[:2]
     except KeyError:
@@ -82,8 +85,10 @@ class Encoding:
     implicit: bool
     little: bool
 
-    def tokens(self, data: bytes, start: int = 0, end: int | None = None) -> Iterator[Token]:
-        """Find the data elements between two positions.
+    def tokens(
+        self, data: bytes, start: int = 0, end: int | None = None, *, before: int | None = None
+    ) -> Iterator[Token]:
+        """Find the data elements between two positions, up to the first with a tag of `before` or above.
 
         Raises
         ------
@@ -93,13 +98,45 @@ class Encoding:
             The last element needs more bytes than there are.
         """
         limit = len(data) if end is None else end
+        mark = _MARKS[self.little]
+        unpack = (mark.implicit if self.implicit else mark.explicit).unpack_from
+        unpack_long = mark.long.unpack_from
+        heads = _HEADS[self.implicit, self.little]
         position = start
         while position < limit:
+            if position + _LONG_HEADER <= limit:
+                head, length = unpack(data, position)
+                known = heads.get(head) or self._learn(head)
+                if known is not None:
+                    tag, vr, size = known
+                    if before is not None and tag >= before:
+                        return
+                    if size == _LONG_HEADER:
+                        (length,) = unpack_long(data, position + 8)
+                    value = position + size
+                    after = value + length
+                    if after <= limit and length != UNDEFINED:
+                        yield Token(tag, vr, position, value, after, after, False)
+                        position = after
+                        continue
             token = self.token(data, position, limit)
             if token.tag == ITEM_END:
                 return
             yield token
             position = token.end
+
+    def _learn(self, head: bytes) -> tuple[int, str, int] | None:
+        """Give tag, VR and length of the header for the first bytes of an element; None for items and damaged ones."""
+        group, element = _MARKS[self.little].tag.unpack_from(head)
+        tag = (group << 16) | element
+        code = head[4:6]
+        if group == _ITEM_GROUP or not (self.implicit or code in _NAMES):
+            return None
+        found = (tag, known_vr(tag), 8) if self.implicit else (tag, _NAMES[code], 12 if code in _LONG_VRS else 8)
+        heads = _HEADS[self.implicit, self.little]
+        if len(heads) < _MOST_HEADS:
+            heads[head] = found
+        return found
 
     def token(self, data: bytes, position: int, limit: int) -> Token:
         """Find the data element that starts at a position; see `tokens`."""
@@ -108,8 +145,8 @@ class Encoding:
             raise CutShortError(f"{limit - position} bytes where a data element should start")
         group, element = mark.tag.unpack_from(data, position)
         tag = (group << 16) | element
-        if self.implicit or group == 0xFFFE:  # noqa: PLR2004 - items and delimiters never have a VR
-            vr, value = (known_vr(tag) if group != 0xFFFE else "UN"), position + 8  # noqa: PLR2004
+        if self.implicit or group == _ITEM_GROUP:  # items and delimiters never have a VR
+            vr, value = (known_vr(tag) if group != _ITEM_GROUP else "UN"), position + 8
             (length,) = mark.long.unpack_from(data, position + 4)
         else:
             code = data[position + 4 : position + 6]
@@ -200,9 +237,18 @@ class _Mark:
         self.tag = struct.Struct(f"{order}HH")
         self.long = struct.Struct(f"{order}L")
         self.short = struct.Struct(f"{order}H")
+        #: Tag, VR and short length; tag and length.
+        self.explicit = struct.Struct(f"{order}6sH")
+        self.implicit = struct.Struct(f"{order}4sL")
 
 
 _MARKS: Final = {True: _Mark("<"), False: _Mark(">")}
+#: For each encoding (implicit, little): the first bytes of elements met so far (tag, and VR where it is written) to
+#: tag, VR and length of the header. Most elements of a file are known from the one before.
+_HEADS: Final[dict[tuple[bool, bool], dict[bytes, tuple[int, str, int]]]] = {
+    (implicit, little): {} for implicit in (False, True) for little in (False, True)
+}
+_MOST_HEADS: Final = 20_000
 IMPLICIT_LITTLE: Final = Encoding(implicit=True, little=True)
 EXPLICIT_LITTLE: Final = Encoding(implicit=False, little=True)
 EXPLICIT_BIG: Final = Encoding(implicit=False, little=False)
