@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 #: A series of the sample study whose first file alone is a whole volume (a mosaic).
 ONE_FILE_SERIES = "ep2d_bold_rest"
+#: What a BIDS label can't have.
+NO_LABEL = re.compile("[^A-Za-z0-9]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """The files of one study in a folder of their own, hard links to those of the whole folder."""
+    """The files of one study in a folder of their own, hard links to those of the whole folder.
+
+    The label is a BIDS one: letters and digits, a number and where the files were delivered.
+    """
 
     label: str
     folder: Path
@@ -71,8 +77,8 @@ def make_material(work: Path, *, small: bool, shared: Path | None) -> tuple[Mate
             if row["session"] == "1" and int(row["series"]) == number
         )
     single = work / "single"
-    single.mkdir()
-    shutil.copyfile(whole / "sample" / Path(first["file"]).name, single / "0001")
+    (single / "sample").mkdir(parents=True)
+    shutil.copyfile(whole / "sample" / Path(first["file"]).name, single / "sample" / "0001")
     return describe(whole, work / "sessions"), describe(single, work / "single_session")
 
 
@@ -96,7 +102,8 @@ def describe(folder: Path, sorted_into: Path) -> Material:
         members.setdefault(str(study or ""), []).append(path)
     sessions = []
     for number, paths in enumerate(members.values(), start=1):
-        target = sorted_into / f"S{number:02d}"
+        delivered_in = paths[0].relative_to(folder).parts[0]
+        target = sorted_into / f"S{number:02d}{NO_LABEL.sub('', delivered_in)}"
         target.mkdir(parents=True)
         for index, path in enumerate(paths, start=1):
             os.link(path, target / f"{index:05d}.dcm")

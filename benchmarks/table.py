@@ -79,6 +79,8 @@ class Row:
     #: Wall time, and wall time less start-up, as multiples of the reference of the same round.
     ratio: float | None = None
     net_ratio: float | None = None
+    #: Processor time as a multiple of that of the reference: what a busy machine changes least.
+    cpu_ratio: float | None = None
     note: str = ""
 
 
@@ -107,6 +109,7 @@ def _row(series: Series, reference: Series | None, total_files: int) -> Row:
         for own, base in pairs
         if reference and (other := net_seconds(base.wall_s, reference)) > 0
     ]
+    cpus = [own.cpu_s / other.cpu_s for own, other in pairs if other.cpu_s > 0]
     return Row(
         name=series.name,
         files=files,
@@ -120,6 +123,7 @@ def _row(series: Series, reference: Series | None, total_files: int) -> Row:
         peak_mb=max(trial.peak_mb for trial in trials),
         ratio=median(ratios) if ratios else None,
         net_ratio=median(nets) if nets else None,
+        cpu_ratio=median(cpus) if cpus else None,
         note=_note(trials, series, total_files),
     )
 
@@ -145,6 +149,7 @@ COLUMNS: Mapping[str, str] = {
     "x dcm2niix": "ratio",
     "net x": "net_ratio",
     "CPU s": "cpu_s",
+    "CPU x": "cpu_ratio",
     "memory MB": "peak_mb",
     "--help s": "bare_s",
 }

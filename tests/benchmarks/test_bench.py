@@ -44,7 +44,7 @@ def test_the_peers_get_the_same_files_sorted_by_session(tmp_path: Path) -> None:
     assert (single.files, len(single.sessions)) == (1, 1)
     for peer in (Dcm2bids(), Heudiconv()):
         commands = peer.commands(whole, tmp_path / "out")
-        assert [command.session for command in commands] == ["S01", "S02"]
+        assert [command.session for command in commands] == ["S01sample", "S02sample"]
         assert sum(command.files for command in commands) == 384
 
 

@@ -23,6 +23,7 @@ def test_the_wall_time_is_the_median_of_the_rounds() -> None:
 def test_a_ratio_is_taken_within_each_round_so_that_a_slow_spell_cancels() -> None:
     rows = make_rows([series("dcm2niix", 1.0, 10.0, 1.0), series("ours", 4.0, 40.0, 5.0)], 100)
     assert rows[1].ratio == 4.0
+    assert rows[1].cpu_ratio == 4.0
     assert rows[0].ratio == 1.0
 
 
@@ -51,7 +52,7 @@ def test_a_session_that_fails_is_named_with_its_reason_and_its_files_do_not_coun
 def test_a_program_that_is_not_there_has_a_row_that_says_so() -> None:
     rows = make_rows([Series(name="peer", remark="", missing="not installed here")], 100)
     assert rows[0].note == "not installed here"
-    assert main_table(rows).splitlines()[-1].count(" - ") == 11
+    assert main_table(rows).splitlines()[-1].count(" - ") == 12
 
 
 def test_without_the_reference_there_are_no_ratios() -> None:
