@@ -157,21 +157,27 @@ def condition(operator: str, span: Span, column: str = "s") -> tuple[str, list[i
         The alias of the statement table, with columns `low` and `high`.
     """
     low, high = f"{column}.low", f"{column}.high"
+    # `low < high` always, so that a bound on `high` is one on `low` too, which is what the index starts with.
     same = f"({low} = ? AND {high} = ?)"
     flavour = f"{high} - {low} {'<' if span.is_stamp else '>='} {DAY}"
     match operator:
         case "=":
             return same, [span.low, span.high]
         case "!=":
-            return f"({flavour} AND NOT {same})", [span.low, span.high]
+            return f"({low} IS NOT NULL AND {flavour} AND NOT {same})", [span.low, span.high]
         case ">":
             return f"{low} >= ?", [span.high]
         case "<":
-            return f"{high} <= ?", [span.low]
+            return f"({low} < ? AND {high} <= ?)", [span.low, span.low]
         case ">=":
             return f"({low} >= ? AND ({low} >= ? OR {high} = ?))", [span.low, span.high, span.high]
         case "<=":
-            return f"({high} <= ? AND ({high} <= ? OR {low} = ?))", [span.high, span.low, span.low]
+            return f"({low} < ? AND {high} <= ? AND ({high} <= ? OR {low} = ?))", [
+                span.high,
+                span.high,
+                span.low,
+                span.low,
+            ]
         case "IN":
             return f"({low} >= ? AND {low} < ? AND {high} <= ?)", [span.low, span.high, span.high]
         case "NOT IN":

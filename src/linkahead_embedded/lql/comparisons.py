@@ -9,7 +9,8 @@ has to match.
 from __future__ import annotations
 
 import re
-import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from linkahead_embedded import dates, units
 from linkahead_embedded.errors import QueryError, ValueFormatError
@@ -21,8 +22,43 @@ from . import ast
 from .sql import Parameter, Sql, join
 
 NULL = "s.text IS NULL AND s.number IS NULL AND s.target IS NULL AND s.lexical IS NULL"
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*)", re.ASCII | re.DOTALL)
-_OF_TYPE = "s.usage IN (SELECT id FROM usage WHERE type = {})"
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*((?:[^\W\d_]|[%°]).*)", re.DOTALL)
+# Without the plus SQLite would rather walk the index on (property, usage), which lists nearly everything.
+_OF_TYPE = "+s.usage IN (SELECT id FROM usage WHERE type = {})"
+_NUMBERS = frozenset({int(Base.INTEGER), int(Base.DOUBLE)})
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored for the properties in question: datatypes (`Base` or id of a RecordType) and units."""
+
+    types: frozenset[int]
+    units: frozenset[str]
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether there are INTEGER or DOUBLE values."""
+        return bool(self.types & _NUMBERS)
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether there are DATETIME values."""
+        return Base.DATETIME in self.types
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether there are TEXT values."""
+        return Base.TEXT in self.types
+
+    @property
+    def has_booleans(self) -> bool:
+        """Whether there are BOOLEAN values."""
+        return Base.BOOLEAN in self.types
+
+    @property
+    def has_references(self) -> bool:
+        """Whether there are references."""
+        return any(code >= Base.REFERENCE for code in self.types)
 
 
 def as_number(text: str) -> int | float | None:
@@ -40,12 +76,10 @@ def as_number(text: str) -> int | float | None:
 def as_quantity(text: str) -> tuple[float, str] | None:
     """Read a number with a unit, `5 mm` or `5mm`; None if there is no unit or no number."""
     match = _QUANTITY.fullmatch(text.strip())
-    if match is None or not match[2].strip():
-        return None
-    return float(match[1]), match[2].strip()
+    return None if match is None else (float(match[1]), match[2])
 
 
-def branches(connection: sqlite3.Connection, comparison: ast.Comparison) -> list[Sql]:
+def branches(comparison: ast.Comparison, stored: Stored) -> list[Sql]:
     """Give the alternatives on typed columns, references excepted.
 
     Raises
@@ -55,11 +89,11 @@ def branches(connection: sqlite3.Connection, comparison: ast.Comparison) -> list
     """
     match comparison:
         case ast.Compare(operator, value):
-            return _compare(connection, operator, value)
+            return _compare(operator, value, stored)
         case ast.Like(pattern, is_negated):
-            return _like(pattern, is_negated=is_negated)
+            return _like(pattern, stored, is_negated=is_negated)
         case ast.Within(values, is_negated):
-            return _within(values, is_negated=is_negated)
+            return _within(values, stored, is_negated=is_negated)
         case ast.Null(is_negated, True):
             return [Sql("(s.text IS NOT NULL AND s.text <> '')" if is_negated else "s.text = ''")]
         case ast.Null(is_negated, _):
@@ -67,56 +101,62 @@ def branches(connection: sqlite3.Connection, comparison: ast.Comparison) -> list
     raise QueryError(f"The comparison {comparison!r} is not supported.")
 
 
-def _compare(connection: sqlite3.Connection, operator: str, value: str) -> list[Sql]:
+def _compare(operator: str, value: str, stored: Stored) -> list[Sql]:
     found: list[Sql] = []
-    number = as_number(value)
-    if number is not None:
+    number, quantity = as_number(value), as_quantity(value)
+    if number is not None and stored.has_numbers:
         found.append(Sql(f"s.number {operator} ?", (number,)))
-    quantity = as_quantity(value)
-    if quantity is not None:
-        found.extend(_quantity(connection, operator, *quantity))
-    try:
-        text, parameters = dates.condition(operator, dates.parse_date(value))
-        found.append(Sql(text, tuple(parameters)))
-    except ValueFormatError:
-        pass
-    upper = value.strip().upper()
-    if upper in (TRUE, FALSE) and operator in {"=", "!="}:
-        found.append(Sql(f"(s.text {operator} ? AND {_OF_TYPE.format(int(Base.BOOLEAN))})", (upper,)))
-        found.append(Sql(f"(s.text {operator} ? AND {_OF_TYPE.format(int(Base.TEXT))})", (value,)))
-    elif operator == "=":
-        found.append(Sql("s.text = ?", (value,)))
-    elif operator == "!=" or (number is None and quantity is None):
-        found.append(Sql(f"(s.text {operator} ? AND {_OF_TYPE.format(int(Base.TEXT))})", (value,)))
+    if quantity is not None and stored.has_numbers:
+        found.extend(_quantity(operator, *quantity, stored.units))
+    if stored.has_dates:
+        found.extend(_date(operator, value))
+    is_equality = operator in {"=", "!="}
+    if stored.has_booleans and is_equality and value.strip().upper() in (TRUE, FALSE):
+        of_boolean = _OF_TYPE.format(int(Base.BOOLEAN))
+        found.append(Sql(f"(s.text {operator} ? AND {of_boolean})", (value.strip().upper(),)))
+    if stored.has_texts and (is_equality or (number is None and quantity is None)):
+        of_text = _OF_TYPE.format(int(Base.TEXT))
+        found.append(
+            Sql(f"(s.text {operator} ? AND {of_text})" if stored.has_booleans else f"s.text {operator} ?", (value,))
+        )
     return found
 
 
-def _quantity(connection: sqlite3.Connection, operator: str, number: float, unit: str) -> list[Sql]:
+def _date(operator: str, value: str) -> list[Sql]:
+    try:
+        text, parameters = dates.condition(operator, dates.parse_date(value))
+    except ValueFormatError:
+        return []
+    return [Sql(text, tuple(parameters))]
+
+
+def _quantity(operator: str, number: float, unit: str, stored: Iterable[str]) -> list[Sql]:
     """Compare in the unit of each stored value, so that the index on numbers serves; one branch a unit."""
-    stored = [row[0] for row in connection.execute("SELECT DISTINCT unit FROM usage WHERE unit IS NOT NULL")]
     found = []
-    for text, converted in units.in_stored_units(number, unit, stored):
+    for text, converted in units.in_stored_units(number, unit, sorted(stored)):
         low, high = units.tolerance(converted)
+        parameters: tuple[float, ...]
         match operator:
             case "=":
                 condition, parameters = "s.number BETWEEN ? AND ?", (low, high)
             case "!=":
                 condition, parameters = "s.number NOT BETWEEN ? AND ?", (low, high)
             case ">" | "<=":
-                condition, parameters = f"s.number {operator} ?", (high,)  # type: ignore[assignment]
+                condition, parameters = f"s.number {operator} ?", (high,)
             case _:
-                condition, parameters = f"s.number {operator} ?", (low,)  # type: ignore[assignment]
-        found.append(Sql(f"({condition} AND s.usage IN (SELECT id FROM usage WHERE unit = ?))", (*parameters, text)))
+                condition, parameters = f"s.number {operator} ?", (low,)
+        found.append(Sql(f"({condition} AND +s.usage IN (SELECT id FROM usage WHERE unit = ?))", (*parameters, text)))
     return found
 
 
-def _like(pattern: ast.Expression, *, is_negated: bool) -> list[Sql]:
+def _like(pattern: ast.Expression, stored: Stored, *, is_negated: bool) -> list[Sql]:
+    if not stored.has_texts:
+        return []
     condition = text_pattern("s.text", pattern)
-    if is_negated:
-        return [
-            Sql(f"(s.type = {int(Base.TEXT)} AND s.text IS NOT NULL AND NOT {condition.text})", condition.parameters)
-        ]
-    return [condition]
+    pieces = [Sql(f"s.text IS NOT NULL AND NOT {condition.text}", condition.parameters) if is_negated else condition]
+    if stored.has_booleans:
+        pieces.append(Sql(_OF_TYPE.format(int(Base.TEXT))))
+    return [join(pieces, "AND")]
 
 
 def text_pattern(column: str, pattern: ast.Expression, *, is_folded: bool = False) -> Sql:
@@ -129,21 +169,19 @@ def text_pattern(column: str, pattern: ast.Expression, *, is_folded: bool = Fals
     return Sql(text, tuple(parameters))
 
 
-def _within(values: tuple[str, ...], *, is_negated: bool) -> list[Sql]:
-    pieces: dict[str, list[Sql]] = {"number": [], "date": [], "text": []}
+def _within(values: tuple[str, ...], stored: Stored, *, is_negated: bool) -> list[Sql]:
+    kinds: dict[str, list[Sql]] = {"number": [], "date": [], "text": []}
     for value in values:
         number = as_number(value)
-        if number is not None:
-            pieces["number"].append(Sql("s.number <> ?" if is_negated else "s.number = ?", (number,)))
-        try:
-            text, parameters = dates.condition("NOT IN" if is_negated else "IN", dates.parse_date(value))
-            pieces["date"].append(Sql(text, tuple(parameters)))
-        except ValueFormatError:
-            pass
-        pieces["text"].append(Sql("s.text <> ?" if is_negated else "s.text = ?", (value,)))
+        if number is not None and stored.has_numbers:
+            kinds["number"].append(Sql("s.number <> ?" if is_negated else "s.number = ?", (number,)))
+        if stored.has_dates:
+            kinds["date"].extend(_date("NOT IN" if is_negated else "IN", value))
+        if stored.has_texts:
+            kinds["text"].append(Sql("s.text <> ?" if is_negated else "s.text = ?", (value,)))
     if is_negated:
-        return [join(found, "AND") for found in pieces.values() if found]
-    return [piece for found in pieces.values() for piece in found]
+        return [join(found, "AND") for found in kinds.values() if found]
+    return [piece for found in kinds.values() for piece in found]
 
 
 def attribute(column: str, comparison: ast.Comparison | None, *, is_folded: bool, is_number: bool) -> Sql:

@@ -263,13 +263,9 @@ class Planner:
 
     def _values(self, properties: _PropertySet | None, comparison: ast.Comparison | None) -> Condition:
         """Match entities with a property, perhaps with a value that compares."""
-        pieces = comparisons.branches(self._connection, comparison) if comparison is not None else [Sql("1")]
-        if isinstance(comparison, ast.Compare):
-            pieces += self._reference_values(comparison)
-        elif isinstance(comparison, ast.Within) and not comparison.is_negated:
-            pieces += [
-                piece for value in comparison.values for piece in self._reference_values(ast.Compare("=", value))
-            ]
+        pieces = self._alternatives(properties, comparison) if comparison is not None else [Sql("1")]
+        if not pieces:
+            return NEVER
         any_of = join(pieces, "OR")
 
         def test(column: str) -> Sql:
@@ -290,6 +286,21 @@ class Planner:
             for piece in pieces
         ]
         return Condition(test, union(drivers), rank=_rank(comparison))
+
+    def _alternatives(self, properties: _PropertySet | None, comparison: ast.Comparison) -> list[Sql]:
+        on = properties.on("u", is_driving=True) if properties is not None and not properties.names else Sql("1")
+        rows = self._connection.execute(
+            f"SELECT DISTINCT type, unit FROM usage u WHERE {on.text}", on.parameters
+        ).fetchall()
+        stored = comparisons.Stored(frozenset(row[0] for row in rows), frozenset(row[1] for row in rows if row[1]))
+        pieces = comparisons.branches(comparison, stored)
+        if stored.has_references and isinstance(comparison, ast.Compare):
+            pieces += self._reference_values(comparison)
+        elif stored.has_references and isinstance(comparison, ast.Within) and not comparison.is_negated:
+            pieces += [
+                piece for value in comparison.values for piece in self._reference_values(ast.Compare("=", value))
+            ]
+        return pieces
 
     def _reference_values(self, comparison: ast.Compare) -> list[Sql]:
         """`p = X` also means that p references X or something below it."""
