@@ -428,7 +428,13 @@ class Run:
         with self._ledger.transaction():
             for one in built.series:
                 self._ledger.set_series(delivery.id, one.uid, one.number, one.code, one.report)
-        if self._publish(delivery.id, built.folder, target, settled, code=built.code):
+        if built.unchanged:
+            with self._ledger.transaction():
+                self._ledger.settle(settled)
+                self._ledger.set_state(delivery.id, DeliveryState.PUBLISHED)
+                if all(one != delivery.id for one, _folder in self._ledger.uncrawled()):
+                    self._ledger.mark_crawled(delivery.id)
+        elif self._publish(delivery.id, built.folder, target, settled, code=built.code):
             log.info("published %s", target)
             # The workers go on with the next sessions meanwhile.
             self._crawl()

@@ -82,6 +82,8 @@ class BuiltSession:
     series: list[SeriesReport] = field(default_factory=list)
     #: Why nothing is published.
     code: str | None = None
+    #: Nothing came that is not published already.
+    unchanged: bool = False
     #: Codes of what is published all the same.
     warnings: Counter[str] = field(default_factory=Counter)
 
@@ -150,12 +152,15 @@ class SessionBuilder:
         self._advance = advance
         self._identifiers = scratch / "identifiers"
         self._built = BuiltSession(folder=None)
-        self._built.warnings.update(plan.codes)
 
     def build(self) -> BuiltSession:
         """Do every stage from de-identification to audit."""
         self._identifiers.write_bytes(pickle.dumps(self._plan.identifiers))
         series = self._group()
+        if self._plan.revision > 1 and not self._brings_news(series):
+            self._built.unchanged = True
+            return self._built
+        self._built.warnings.update(self._plan.codes)
         self._clean(series)
         self._convert(series)
         for one in series:
@@ -183,6 +188,11 @@ class SessionBuilder:
         else:
             self._built.folder = self._folder
         return self._built
+
+    def _brings_news(self, series: list[_Series]) -> bool:
+        """Say whether something came that is not published: copies of what is there make no new revision."""
+        rows = [row for one in series for row in one.rows]
+        return any(row.outcome is Outcome.WAITING for row in (*rows, *self._plan.recordings))
 
     # grouping
 

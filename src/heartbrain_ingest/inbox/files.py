@@ -55,7 +55,7 @@ def walk(inbox: Path) -> Iterator[FoundFile]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 subfolders.append(entry.path)
-            elif not (entry.is_symlink() and entry.is_dir()):
+            else:
                 yield _describe(entry.path, root)
         stack.extend(reversed(subfolders))
 
