@@ -170,14 +170,10 @@ def condition(operator: str, span: Span, column: str = "s") -> tuple[str, list[i
         case "<":
             return f"({low} < ? AND {high} <= ?)", [span.low, span.low]
         case ">=":
-            return f"({low} >= ? AND ({low} >= ? OR {high} = ?))", [span.low, span.high, span.high]
+            return f"({low} >= ? AND ({low} >= ? OR {same}))", [span.low, span.high, span.low, span.high]
         case "<=":
-            return f"({low} < ? AND {high} <= ? AND ({high} <= ? OR {low} = ?))", [
-                span.high,
-                span.high,
-                span.low,
-                span.low,
-            ]
+            before = f"({low} < ? AND {high} <= ? AND ({high} <= ? OR {same}))"
+            return before, [span.high, span.high, span.low, span.low, span.high]
         case "IN":
             return f"({low} >= ? AND {low} < ? AND {high} <= ?)", [span.low, span.high, span.high]
         case "NOT IN":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ class Database:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: list[sqlite3.Connection] = []
+        self._inherited: list[sqlite3.Connection] = []
+        self._process = os.getpid()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.connection()
 
@@ -37,8 +40,12 @@ class Database:
             If the file can't be opened or is not ours.
         """
         existing: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if existing is not None:
+        if existing is not None and self._process == os.getpid():
             return existing
+        if self._process != os.getpid():
+            # A connection must not be used after a fork, nor closed by the child: its locks are the parent's.
+            self._inherited, self._open = self._open, []
+            self._process = os.getpid()
         try:
             connection = self._connect()
         except sqlite3.Error as problem:

@@ -12,12 +12,14 @@ from itertools import count
 from linkahead_embedded import dates
 from linkahead_embedded.errors import Code, QueryError, ValueFormatError
 from linkahead_embedded.model import fold
-from linkahead_embedded.patterns import compiled, glob
+from linkahead_embedded.patterns import compiled
 from linkahead_embedded.storage import members
 from linkahead_embedded.values import split_reference
 
 from . import ast, comparisons
-from .parser import MAX_CONDITIONS, pattern_parts
+from .parser import MAX_CONDITIONS
+from .paths import stored_at
+from .rewrite import conditions_in, simplified
 from .sql import ALWAYS, NEVER, Condition, Sql, choose, conjunction, disjunction, join, negation, union
 
 _ATTRIBUTES = {
@@ -466,96 +468,6 @@ def _when(wanted: ast.Transaction) -> Callable[[str], Sql]:
             return lambda column: Sql(f"{column} < ?", (span.high,))
         case _:
             return lambda column: Sql(f"({column} >= ? AND {column} < ?)", (span.low, span.high))
-
-
-def stored_at(text: str) -> Condition:
-    r"""Match files by path: `*` stays within a folder, `**` does not, `\*` is an asterisk."""
-    if text.startswith("*") and not text.startswith("**"):
-        text = "/*" + text
-    elif not text.startswith("/"):
-        text = "/" + text
-    if text.endswith("/"):
-        text += "*"
-    parts = pattern_parts(text)
-    if len(parts) == 1:
-        on = Sql("x.path = ?", (parts[0],))
-    else:
-        pieces = [Sql("x.path GLOB ?", (glob(parts),))]
-        if parts[0]:
-            pieces.insert(0, Sql("x.path >= ? AND x.path < ?", (parts[0], parts[0] + "\U0010ffff")))
-        pattern = _path_regexp(parts)
-        if "[^/]*" in pattern:
-            pieces.append(Sql("matches(?, x.path)", (pattern,)))
-        on = Sql(
-            f"({' AND '.join(piece.text for piece in pieces)})", tuple(p for piece in pieces for p in piece.parameters)
-        )
-
-    def test(column: str) -> Sql:
-        return Sql(f"EXISTS (SELECT 1 FROM entity x WHERE x.id = {column} AND {on.text})", on.parameters)
-
-    return Condition(
-        test,
-        Sql(f"SELECT x.id AS id FROM entity x WHERE x.path IS NOT NULL AND {on.text}", on.parameters),
-        rank=0 if len(parts) == 1 else 3,
-    )
-
-
-def _path_regexp(parts: tuple[str, ...]) -> str:
-    pattern = re.escape(parts[0])
-    index = 1
-    while index < len(parts):
-        stars = 1
-        while not parts[index] and index < len(parts) - 1:
-            stars += 1
-            index += 1
-        pattern += (".*" if stars > 1 else "[^/]*") + re.escape(parts[index])
-        index += 1
-    return pattern
-
-
-def simplified(wanted: ast.Filter) -> ast.Filter:
-    """Gather `id=1 OR id=2 OR ...`, which clients send by the hundred, into one condition."""
-    if isinstance(wanted, ast.Or):
-        ids: list[str] = []
-        others: list[ast.Filter] = []
-        for one in wanted.filters:
-            value = _id_value(one)
-            if value is None:
-                others.append(simplified(one))
-            else:
-                ids.append(value)
-        if ids:
-            others.insert(0, ast.Pov(ast.Name(("id",)), ast.Within(tuple(ids))))
-        return others[0] if len(others) == 1 else ast.Or(tuple(others))
-    if isinstance(wanted, ast.And):
-        return ast.And(tuple(simplified(one) for one in wanted.filters))
-    return wanted
-
-
-def _id_value(wanted: ast.Filter) -> str | None:
-    match wanted:
-        case ast.Pov(ast.Name((name,)), ast.Compare("=", value), None) if fold(name) == "id":
-            return value
-        case _:
-            return None
-
-
-def conditions_in(wanted: ast.Filter) -> int:
-    """Count the conditions of a filter."""
-    total, pending = 0, [wanted]
-    while pending:
-        one = pending.pop()
-        total += 1
-        match one:
-            case ast.And(filters) | ast.Or(filters):
-                pending.extend(filters)
-            case ast.Not(inner):
-                pending.append(inner)
-            case ast.Pov() | ast.Reference() | ast.BackReference():
-                pending += [one.sub] if one.sub is not None else []
-            case _:
-                pass
-    return total
 
 
 def _covers(expression: ast.Expression, name: str) -> bool:
