@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ class TakenIn:
     site: Site
     inbox: Path
     done: Done
+    #: How long the command ran, from start to end.
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def _take_in(folder: Path, inbox: Path) -> TakenIn:
     site = Site.make(folder)
-    return TakenIn(site=site, inbox=inbox, done=site.ingest(inbox))
+    began = time.monotonic()
+    done = site.ingest(inbox)
+    return TakenIn(site=site, inbox=inbox, done=done, seconds=time.monotonic() - began)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ dates, UIDs. Where it may not stand: names and contents of published files (unpa
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import re
@@ -132,11 +133,9 @@ class Identifying:
     def _spellings(self, value: str) -> Iterator[str]:
         """Give how a value looks in a file that is read as Latin-1, whatever its character set."""
         for encoding in self._encodings:
-            try:
-                yield value.encode(encoding).decode("latin-1").lower()
-                yield value.upper().encode(encoding).decode("latin-1").lower()
-            except UnicodeEncodeError:
-                continue
+            for written in (value, value.upper(), value.title()):
+                with contextlib.suppress(UnicodeEncodeError):
+                    yield written.encode(encoding).decode("latin-1").lower()
 
 
 def _several(header: pydicom.Dataset, keyword: str) -> list[Any]:

@@ -1,0 +1,183 @@
+"""Killed anywhere and started again, the program ends where an undisturbed run ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from heartbrain_ingest.pipeline import exclusive
+from heartbrain_ingest.settings import load_settings
+from tests.pipeline.conftest import TakenIn
+from tests.pipeline.scans import write_series
+from tests.pipeline.site import Site
+
+KILLS = 10
+
+#: Runs an ingest that ends itself without warning at a moment that is named, not timed.
+DYING = """
+import os, signal, sys
+from pathlib import Path
+import linkahead
+from heartbrain_ingest import pipeline
+from heartbrain_ingest.settings import load_settings
+
+settings, inbox, moment, number = sys.argv[1:]
+calls = 0
+
+
+def die_at(function, *, before):
+    def wrapped(*arguments, **options):
+        global calls
+        calls += 1
+        last = calls == int(number)
+        if last and before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*arguments, **options)
+        if last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return wrapped
+
+
+owner, name, before = {
+    "scan": (pipeline.Ledger, "record", False),
+    "decision": (pipeline.Ledger, "stage_outcomes", False),
+    "rename": (pipeline, "publish", True),
+    "renamed": (pipeline, "publish", False),
+    "insert": (linkahead.Container, "insert", False),
+    "crawled": (pipeline.crawl, "crawl_delivery", False),
+}[moment]
+setattr(owner, name, die_at(getattr(owner, name), before=before))
+pipeline.Run(load_settings(Path(settings)), pipeline.RunOptions(inbox=Path(inbox), jobs=1)).execute()
+"""
+
+
+def _is_killed_after(seconds: float, site: Site, inbox: Path) -> bool:
+    """Start an ingest and kill it with all its processes; False when it ended before."""
+    process = subprocess.Popen(
+        site.argv("ingest", "--inbox", inbox),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=site.environment(),
+        start_new_session=True,
+    )
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+def _assert_same_end(site: Site, undisturbed: Site) -> None:
+    assert site.tree() == undisturbed.tree()
+    assert site.content() == undisturbed.content()
+    assert [(row.path, row.outcome, row.code, row.destination, row.sha256) for row in site.files()] == [
+        (row.path, row.outcome, row.code, row.destination, row.sha256) for row in undisturbed.files()
+    ]
+    assert list((site.folder / "staging").iterdir()) == []
+    assert not any((site.folder / "state" / "scratch").rglob("*"))
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_it_ends_as_if_nothing_had_happened(sample: TakenIn, tmp_path: Path) -> None:
+    chance = random.Random(20230504)
+    moments = [sample.seconds * (tenth + chance.random()) / KILLS for tenth in range(KILLS)]
+    chance.shuffle(moments)
+    finished: list[Site] = []
+    site = Site.make(tmp_path / "site0")
+    kills = 0
+    while kills < KILLS:
+        if _is_killed_after(moments[kills], site, sample.inbox):
+            kills += 1
+            continue
+        finished.append(site)  # the earlier interrupted runs had left too little to do
+        assert len(finished) < 2 * KILLS
+        site = Site.make(tmp_path / f"site{len(finished)}")
+        moments[kills] *= 0.9
+    site.ingest(sample.inbox)
+    for one in (*finished, site):
+        _assert_same_end(one, sample.site)
+
+
+def test_workers_end_with_the_process_that_is_killed(sample: TakenIn, tmp_path: Path) -> None:
+    site = Site.make(tmp_path / "site")
+    process = subprocess.Popen(
+        site.argv("ingest", "--inbox", sample.inbox, "--jobs", "2"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=site.environment(),
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(site.folder.glob("state/scratch/*/*/dicom/*.dcm")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)  # this process alone; its workers notice by themselves
+    process.wait()
+    while _members(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _members(process.pid) == []
+
+
+def _members(group: int) -> list[str]:
+    """Give the running processes of a process group."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(status.parent.name)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TakenIn:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_series(folder / "study" / "a")
+    write_series(folder / "study" / "b", StudyDate="20230601", SeriesDescription="t2_tse_tra", InversionTime=None)
+    site = Site.make(folder / "site")
+    return TakenIn(site=site, inbox=folder / "study", done=site.ingest(folder / "study"), seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("scan", 1),
+        ("decision", 2),
+        ("rename", 2),
+        ("renamed", 1),
+        ("insert", 3),
+        ("crawled", 2),
+    ],
+)
+def test_killed_at_the_worst_moments_it_ends_as_if_nothing_had_happened(
+    undisturbed: TakenIn, tmp_path: Path, moment: str, number: int
+) -> None:
+    site = Site.make(tmp_path / "site")
+    argv = [sys.executable, "-c", DYING, site.settings, undisturbed.inbox, moment, str(number)]
+    done = subprocess.run(argv, capture_output=True, text=True, env=site.environment(), timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    site.take_in(undisturbed.inbox)
+    _assert_same_end(site, undisturbed.site)
+
+
+def test_a_second_run_at_the_same_time_says_so_and_does_nothing(undisturbed: TakenIn, tmp_path: Path) -> None:
+    site = Site.make(tmp_path / "site")
+    with exclusive(load_settings(site.settings)):
+        second = site.run("ingest", "--inbox", undisturbed.inbox)
+    assert second.code == 2
+    assert f"Another run works on this archive: wait until it ends, or stop it. (process {os.getpid()})" in second.err
+    assert site.tree() == {}
+    assert site.run("ingest", "--inbox", undisturbed.inbox).code == 0
