@@ -29,7 +29,7 @@ def test_the_smallest_bench_measures_ours_beside_dcm2niix(project_root: Path, tm
     assert {row["note"] for row in rows.values()} == {""}
     assert rows["heartbrain"]["images"] == rows["dcm2niix"]["images"] > 20
     assert data["again_s"] > 0
-    assert data["stages"]["worker_calls"]["audit"] == 2
+    assert sum(data["stages"]["worker_s"].values()) > 0
     assert data["stages"]["main_s"]["crawl_delivery"] > 0
     assert list(tmp_path.iterdir()) == []
 
