@@ -28,7 +28,7 @@ from heartbrain_ingest import crawl, laboratory, physio, workers
 from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.deidentify import Identifiers, Pseudonyms, Subject, load_rules
 from heartbrain_ingest.errors import BusyError, DatabaseError, HeartbrainError, LedgerError
-from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, publish
+from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, memory_folder, publish
 from heartbrain_ingest.inbox import FileFacts, FoundFile, SessionLabeler, valid_date, walk
 from heartbrain_ingest.inbox.files import COMPLETE_NAME
 from heartbrain_ingest.issues import ISSUES, Severity
@@ -137,6 +137,7 @@ class Run:
         self._physio = physio.load_rules(settings.rules("physio.yml"))
         self._ledger = Ledger(settings.ledger)
         self._scratch = settings.folders.state / "scratch"
+        self._memory = memory_folder(settings.folders.state) if settings.conversion.memory_scratch_mib else None
         self._executor: Executor | None = None
         self._connected = False
         self._trouble: DatabaseError | None = None
@@ -166,6 +167,8 @@ class Run:
         finally:
             if self._executor is not None:
                 self._executor.shutdown(cancel_futures=True)
+            if self._memory is not None:
+                shutil.rmtree(self._memory, ignore_errors=True)
             self._ledger.close()
         if self._trouble is not None:
             raise self._trouble
@@ -179,6 +182,8 @@ class Run:
         for folder in (self._settings.folders.staging, self._scratch):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._memory is not None:
+            shutil.rmtree(self._memory, ignore_errors=True)
         for delivery in self._ledger.deliveries(DeliveryState.PUBLISHING):
             if delivery.target and (self._settings.folders.archive / delivery.target).is_dir():
                 self._mark_published(delivery.id, delivery.target)
@@ -360,6 +365,7 @@ class Run:
             fidelity=settings.conversion.fidelity == "all",
             compression_level=settings.conversion.compression_level,
             timeout_s=settings.conversion.timeout_minutes * 60,
+            memory_scratch=settings.conversion.memory_scratch_mib * 2**20,
             archive=settings.folders.archive,
             inbox=self._inbox,
         )
@@ -401,12 +407,19 @@ class Run:
 
     def _build(self, plan: SessionPlan, tools: BuildTools, work: Path) -> BuiltSession:
         scratch, stage = self._scratch / work, self._settings.folders.staging / work
+        memory = self._memory / work if self._memory else None
         scratch.mkdir(parents=True)
         stage.mkdir(parents=True)
+        if memory:
+            memory.mkdir(parents=True, mode=0o700)
         try:
-            return SessionBuilder(plan, tools, scratch=scratch, stage=stage, advance=self._progress.advance).build()
+            advance = self._progress.advance
+            builder = SessionBuilder(plan, tools, scratch=scratch, stage=stage, memory=memory, advance=advance)
+            return builder.build()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+            if memory:
+                shutil.rmtree(memory, ignore_errors=True)
 
     def _finish(self, delivery: Delivery, plan: SessionPlan, future: Future[BuiltSession], work: Path) -> None:
         try:

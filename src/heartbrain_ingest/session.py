@@ -24,6 +24,9 @@ from heartbrain_ingest.ledger import FileRow, Outcome
 #: Instances that one worker takes at a time: enough to hide the cost of handing over, few enough to share a series.
 CHUNK = 48
 
+#: Mean size in bytes up to which the files of a series count as small.
+SMALL = 1024 * 1024
+
 MAX_AGE = 90.0  # PS3.15 Annex E, Retain Patient Characteristics: ages over 89 are one group
 
 
@@ -102,6 +105,8 @@ class BuildTools:
     fidelity: bool
     compression_level: int
     timeout_s: float
+    #: Bytes of memory that one session may use as scratch space.
+    memory_scratch: int
     archive: Path
     inbox: Path
 
@@ -138,16 +143,27 @@ class SessionBuilder:
         An empty folder in the identified zone; removed by the caller.
     stage
         An empty folder on the filesystem of the archive.
+    memory
+        An empty folder in memory for series of small files, if there is one; removed by the caller.
     advance
         Called with the number of files that are done, for a progress bar.
     """
 
     def __init__(
-        self, plan: SessionPlan, tools: BuildTools, *, scratch: Path, stage: Path, advance: Callable[[int], None]
+        self,
+        plan: SessionPlan,
+        tools: BuildTools,
+        *,
+        scratch: Path,
+        stage: Path,
+        memory: Path | None,
+        advance: Callable[[int], None],
     ) -> None:
         self._plan = plan
         self._tools = tools
         self._scratch = scratch
+        self._memory = memory
+        self._memory_left = tools.memory_scratch if memory else 0
         self._folder = stage / plan.folder_name
         self._advance = advance
         self._identifiers = scratch / "identifiers"
@@ -205,7 +221,7 @@ class SessionBuilder:
         ordered = sorted(by_uid.items(), key=lambda item: (item[1][0].facts["series_number"], item[0]))
         for index, (uid, members) in enumerate(ordered):
             members.sort(key=lambda row: (row.facts["instance_number"], row.instance or ""))
-            base = self._scratch / f"{index:04d}"
+            base = self._scratch_for(members) / f"{index:04d}"
             compare = self._tools.fidelity and all(Path(row.path).exists() for row in members)
             folders = workers.SeriesFolders(
                 cleaned=base / "dicom", originals=base / "originals" if compare else None, output=base / "output"
@@ -219,6 +235,14 @@ class SessionBuilder:
                 )
             )
         return series
+
+    def _scratch_for(self, members: Sequence[FileRow]) -> Path:
+        """Choose memory for a series of small files while there is room: its cleaned copy and both its images."""
+        size = sum(row.size for row in members)
+        if self._memory is None or size > SMALL * len(members) or 3 * size > self._memory_left:
+            return self._scratch
+        self._memory_left -= 3 * size
+        return self._memory
 
     def _deduplicate(self) -> list[FileRow]:
         """Keep one file of each instance; identical copies are ignored, contradicting ones refused."""

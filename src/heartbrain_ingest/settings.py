@@ -74,9 +74,6 @@ class Inbox(Section):
     quiet_minutes: float = Field(
         30.0, ge=0, description="A session is complete when no file of it arrived for so long. Unit: minutes."
     )
-    header_limit_mib: int = Field(
-        64, ge=1, description="Largest header (what comes before the pixels) that is read. Unit: MiB."
-    )
     unpacked_limit_gib: float = Field(
         20.0, gt=0, description="Largest size that one compressed file may unpack to. Unit: GiB."
     )
@@ -92,6 +89,12 @@ class Conversion(Section):
     )
     compression_level: Annotated[int, Field(ge=1, le=9)] = Field(
         3, description="Deflate level of .nii.gz files, 1 (fast) to 9 (small); noise packs no better beyond 3."
+    )
+    memory_scratch_mib: int = Field(
+        256,
+        ge=0,
+        description="Most memory (in /dev/shm) that a session being prepared may use for series of small files; 0 uses "
+        "the disk alone. Unit: MiB.",
     )
     timeout_minutes: float = Field(60.0, gt=0, description="Longest time for one series in dcm2niix. Unit: minutes.")
 

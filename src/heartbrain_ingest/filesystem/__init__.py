@@ -5,6 +5,7 @@ from heartbrain_ingest.filesystem.layout import EXPERIMENTAL_DATA, delivery_fold
 from heartbrain_ingest.filesystem.packing import pack, pack_file
 from heartbrain_ingest.filesystem.publish import checksum_list, publish, same_content, sync_tree
 from heartbrain_ingest.filesystem.readme import ReadmeHeader, read_header, write_readme
+from heartbrain_ingest.filesystem.scratch import memory_folder
 
 __all__ = [
     "EXPERIMENTAL_DATA",
@@ -13,6 +14,7 @@ __all__ = [
     "check_tree",
     "checksum_list",
     "delivery_folder",
+    "memory_folder",
     "pack",
     "pack_file",
     "publish",

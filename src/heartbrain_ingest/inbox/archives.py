@@ -78,9 +78,9 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
         return
     with tarfile.open(archive, "r:*") as tape:
         for member in tape:
-            stream = tape.extractfile(member) if member.isreg() else None
-            if stream is not None:
-                yield member.name, stream
+            content = tape.extractfile(member) if member.isreg() else None
+            if content is not None:
+                yield member.name, content
 
 
 def _place(folder: Path, name: str) -> Path:
