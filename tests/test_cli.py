@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from heartbrain_ingest import __version__
 from heartbrain_ingest.cli import main
+from heartbrain_ingest.settings import Settings
 
 PROGRAM = Path(sys.executable).with_name("heartbrain")
 
@@ -60,8 +61,8 @@ def test_init_makes_a_site_whose_identified_folders_only_the_owner_reads(tmp_pat
     done = subprocess.run([PROGRAM, "init", tmp_path / "site"], capture_output=True, text=True, check=True, timeout=60)
     assert "heartbrain ingest --settings" in done.stdout
     names = {path.name for path in (tmp_path / "site").iterdir()}
-    assert names == {"heartbrain.yml", "crawler_config", "inbox", "archive", "staging", "quarantine", "state", "logs"}
-    for name in ("inbox", "staging", "quarantine", "state"):
+    assert names == {"heartbrain.yml", *(str(place) for _, place in Settings().folders)}
+    for name in ("inbox", "staging", "state"):
         assert stat.S_IMODE((tmp_path / "site" / name).stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "site" / "state" / "pseudonyms.yml").stat().st_mode) == 0o600
 

@@ -88,13 +88,19 @@ def test_staged_outcomes_come_true_together_or_not_at_all(ledger: Ledger) -> Non
     assert {row.outcome for row in ledger.files()} == {Outcome.WAITING}
     ledger.stage_outcomes(delivery, [(one.id, Outcome.CONVERTED, None, "p!1", "d") for one in (first, second)])
     ledger.apply_outcomes(delivery)
-    assert [(row.outcome, row.destination, row.sha256) for row in ledger.files()] == [(Outcome.CONVERTED, "p!1", "d")] * 2
+    assert [(row.outcome, row.destination, row.sha256) for row in ledger.files()] == [
+        (Outcome.CONVERTED, "p!1", "d")
+    ] * 2
 
 
 def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), ledger.transaction():
-        ledger.record([_row("a")])
-        raise ZeroDivisionError
+    def fail() -> None:
+        with ledger.transaction():
+            ledger.record([_row("a")])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert list(ledger.files()) == []
 
 

@@ -76,13 +76,13 @@ def test_an_unknown_name_is_refused_with_the_nearest_one(tmp_path: Path, text: s
     ],
 )
 def test_a_value_that_can_not_be_is_refused_with_its_place(tmp_path: Path, text: str, place: str) -> None:
-    with pytest.raises(SettingsError, match=f"heartbrain.yml: `{place}`: "):
+    with pytest.raises(SettingsError, match=rf"heartbrain\.yml: `{place}`: "):
         load_settings(_write(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [", "\x00"])
 def test_what_is_no_settings_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsError, match="heartbrain.yml: "):
+    with pytest.raises(SettingsError, match=r"heartbrain\.yml: "):
         load_settings(_write(tmp_path, text))
 
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import ahocorasick
 import pydicom
-from pydicom.charset import python_encoding
 from pydicom._dicom_dict import DicomDictionary
+from pydicom.charset import python_encoding
 
 TEXTS = frozenset(
     {
@@ -98,7 +98,9 @@ class Identifying:
 
     def add_header(self, header: pydicom.Dataset) -> None:
         """Note what one header holds, nested sequences included."""
-        self._encodings |= set(python_encoding.get(str(name), "utf-8") for name in _several(header, "SpecificCharacterSet"))
+        self._encodings |= {
+            python_encoding.get(str(name), "utf-8") for name in _several(header, "SpecificCharacterSet")
+        }
         kept = {str(header.get(keyword, "")).lower() for keyword in ("Manufacturer", "ManufacturerModelName")}
         for element in header.iterall():
             several = element.value if element.VM > 1 else [element.value]

@@ -58,6 +58,8 @@ def make_slice(number: int, series: int = 2, **values: object) -> Dataset:
     dataset.PixelSpacing = [2.0, 2.0]
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
     dataset.PixelRepresentation = 0
+    ramp = np.arange(SIZE * SIZE).reshape(SIZE, SIZE) + 100 * number + 7 * series
+    dataset.PixelData = ramp.astype("<u2").tobytes()
     for keyword, value in values.items():
         if value is None:
             delattr(dataset, keyword)
@@ -70,9 +72,6 @@ def make_slice(number: int, series: int = 2, **values: object) -> Dataset:
         dataset.SeriesInstanceUID = uid("series", dataset.get("StudyInstanceUID"), series)
     if "SOPInstanceUID" not in values:
         dataset.SOPInstanceUID = uid("instance", dataset.SeriesInstanceUID, number)
-    if "PixelData" not in values:
-        ramp = np.arange(SIZE * SIZE, dtype="<u2").reshape(SIZE, SIZE) + 100 * number + 7 * series
-        dataset.PixelData = ramp.astype("<u2").tobytes()
     return dataset
 
 

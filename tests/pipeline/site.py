@@ -102,7 +102,9 @@ class Site:
 
     def environment(self) -> dict[str, str]:
         """Give a user's environment without settings of LinkAhead or of this program."""
-        kept = {name: value for name, value in os.environ.items() if "LINKAHEAD" not in name and "HEARTBRAIN" not in name}
+        kept = {
+            name: value for name, value in os.environ.items() if "LINKAHEAD" not in name and "HEARTBRAIN" not in name
+        }
         return kept | {"HOME": str(self.folder)}
 
     def run(self, *words: str | Path) -> Done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from heartbrain_ingest.filesystem import memory_folder
 from heartbrain_ingest.pipeline import exclusive
 from heartbrain_ingest.settings import load_settings
 from tests.pipeline.conftest import TakenIn
@@ -78,6 +80,12 @@ def _is_killed_after(seconds: float, site: Site, inbox: Path) -> bool:
     return False
 
 
+def _scratch(site: Site) -> list[Path]:
+    """Give the places, on disk and in memory, where a site works on identified files."""
+    memory = memory_folder(site.folder / "state")
+    return [site.folder / "state" / "scratch", *([memory] if memory else [])]
+
+
 def _assert_same_end(site: Site, undisturbed: Site) -> None:
     assert site.tree() == undisturbed.tree()
     assert site.content() == undisturbed.content()
@@ -85,7 +93,7 @@ def _assert_same_end(site: Site, undisturbed: Site) -> None:
         (row.path, row.outcome, row.code, row.destination, row.sha256) for row in undisturbed.files()
     ]
     assert list((site.folder / "staging").iterdir()) == []
-    assert not any((site.folder / "state" / "scratch").rglob("*"))
+    assert [path for scratch in _scratch(site) for path in scratch.rglob("*")] == []
 
 
 @pytest.mark.slow
@@ -119,7 +127,7 @@ def test_workers_end_with_the_process_that_is_killed(sample: TakenIn, tmp_path: 
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not any(site.folder.glob("state/scratch/*/*/dicom/*.dcm")):
+    while not any(next(scratch.rglob("*.dcm"), None) for scratch in _scratch(site)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)  # this process alone; its workers notice by themselves
@@ -127,6 +135,8 @@ def test_workers_end_with_the_process_that_is_killed(sample: TakenIn, tmp_path: 
     while _members(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert _members(process.pid) == []
+    for scratch in _scratch(site):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _members(group: int) -> list[str]:
