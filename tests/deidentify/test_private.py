@@ -44,7 +44,7 @@ def csa_header(elements: dict[str, tuple[bytes, list[bytes]]], junk: bytes = b""
 
 def test_elements_on_the_list_stay_and_others_are_emptied() -> None:
     data = csa_header({"B_value": (b"IS", [b"1000\0", b""]), "PatReinPattern": (b"ST", [b"1;HFS;90.00;48.00;3;0;2\0"])})
-    cleaned = csa.clean(data, {"B_value": "number"}, CLEANER, lambda protocol: protocol)
+    cleaned = csa.CsaCleaner({"B_value": "number"}, CLEANER, lambda protocol: protocol).clean(data)
     assert [(e.name, [cleaned[a:b] for a, b in e.items]) for e in csa.elements(cleaned)] == [
         ("B_value", [b"1000\0", b""]),
         ("PatReinPattern", []),
@@ -53,7 +53,7 @@ def test_elements_on_the_list_stay_and_others_are_emptied() -> None:
 
 def test_what_lies_behind_the_end_of_a_name_or_value_is_never_copied() -> None:
     data = csa_header({"ICE_Dims": (b"LO", [b"X_1_1\0Adler"])}, junk=b"Irene Adler 1.3.12.2.1107")
-    cleaned = csa.clean(data, {"ICE_Dims": "text"}, CLEANER, lambda protocol: protocol)
+    cleaned = csa.CsaCleaner({"ICE_Dims": "text"}, CLEANER, lambda protocol: protocol).clean(data)
     assert b"Adler" in data
     assert b"Adler" not in cleaned
     assert b"X_1_1\0" in cleaned
@@ -61,14 +61,14 @@ def test_what_lies_behind_the_end_of_a_name_or_value_is_never_copied() -> None:
 
 def test_a_word_in_place_of_a_number_goes() -> None:
     data = csa_header({"B_value": (b"IS", [b"Moriarty\0"])})
-    assert b"Moriarty" not in csa.clean(data, {"B_value": "number"}, CLEANER, lambda protocol: protocol)
+    assert b"Moriarty" not in csa.CsaCleaner({"B_value": "number"}, CLEANER, lambda protocol: protocol).clean(data)
 
 
 def test_the_first_version_keeps_its_lengths() -> None:
     value = b"Adler 12\0\0\0\0"
     head = struct.pack("<64si4siii", b"Name\0rest", 1, b"LO\0\0", 0, 1, 77)
     data = struct.pack("<II", 1, 77) + head + struct.pack("<4i", len(value) + 1, 0, 77, 0) + value
-    cleaned = csa.clean(data, {"Name": "text"}, CLEANER, lambda protocol: protocol)
+    cleaned = csa.CsaCleaner({"Name": "text"}, CLEANER, lambda protocol: protocol).clean(data)
     assert len(cleaned) == len(data)
     assert next(iter(csa.elements(cleaned))).name == "Name"
     assert cleaned.endswith(b"12".ljust(len(value), b"\0"))

@@ -21,6 +21,9 @@ _COUNT: Final = struct.Struct("<II")
 _CHECK: Final = 77
 _MOST_ELEMENTS: Final = 128
 _ITEM_COUNT_OFFSET: Final = 76
+_NAME: Final = 64
+#: Bytes of elements to remember.
+_MEMORY: Final = 8 * 1024 * 1024
 _NUMERIC_VRS: Final = frozenset({b"IS", b"DS", b"FD", b"FL", b"US", b"UL", b"SL", b"SS"})
 _NUMBER: Final = re.compile(rb"[-+0-9.eE ]*")
 
@@ -62,80 +65,108 @@ def elements(data: bytes) -> Iterator[Element]:
     """
     if not is_csa(data):
         raise CsaError("no CSA header")
-    second = data[:4] == _MAGIC
-    position = 8 if second else 0
+    position = 8 if data[:4] == _MAGIC else 0
     count, _ = _COUNT.unpack_from(data, position)
     position += _COUNT.size
     # In the first version a length counts from the number of items of the first element.
-    base = 0 if second else struct.unpack_from("<i", data, position + _ITEM_COUNT_OFFSET)[0]
+    base = 0 if data[:4] == _MAGIC else struct.unpack_from("<i", data, position + _ITEM_COUNT_OFFSET)[0]
+    for _ in range(count):
+        element = _element(data, position, base)
+        position = element.end
+        yield element
+
+
+def _element(data: bytes, start: int, base: int) -> Element:
+    second = data[:4] == _MAGIC
     try:
-        for _ in range(count):
-            start = position
-            name, _, vr, _, number, _ = _HEADER.unpack_from(data, position)
-            position += _HEADER.size
-            items = []
-            for _ in range(number):
-                lengths = _ITEM.unpack_from(data, position)
-                position += _ITEM.size
-                length = lengths[1] if second else lengths[0] - base
-                if length < 0 or position + length > len(data):
-                    raise CsaError("an item is longer than the header")
-                items.append((position, position + length))
-                position += (length + 3) & ~3
-            yield Element(name.partition(b"\0")[0].decode("latin-1"), vr[:2], start, tuple(items), position)
+        name, _, vr, _, number, _ = _HEADER.unpack_from(data, start)
+        position = start + _HEADER.size
+        items = []
+        for _ in range(number):
+            lengths = _ITEM.unpack_from(data, position)
+            position += _ITEM.size
+            length = lengths[1] if second else lengths[0] - base
+            if length < 0 or position + length > len(data):
+                raise CsaError("an item is longer than the header")
+            items.append((position, position + length))
+            position += (length + 3) & ~3
     except struct.error as error:
         raise CsaError("the header ends within an element") from error
+    return Element(name.partition(b"\0")[0].decode("latin-1"), vr[:2], start, tuple(items), position)
 
 
-def clean(data: bytes, keep: Mapping[str, str], cleaner: TextCleaner, protocol: Callable[[bytes], bytes]) -> bytes:
-    """Leave the elements on a list and empty all others.
+class CsaCleaner:
+    """Leaves the elements on a list and empties all others.
 
     What scanners leave behind the end of names and values is the remains of other texts, names of patients among them;
     it is never copied.
 
     Parameters
     ----------
-    data
-        The value of the DICOM element.
     keep
         Name of an element to `number`, `text` or `protocol`: what its value has to be.
     cleaner
         Cleans texts.
     protocol
         Cleans a protocol.
-
-    Returns
-    -------
-    bytes
-        A header of the same version with the same elements; emptied ones have no items. In the first version the
-        lengths stay, since they depend on each other.
     """
-    rebuild = _rebuilt if data[:4] == _MAGIC else _blanked
-    return rebuild(data, keep, lambda value, sort, vr: _value(value, sort, vr, cleaner, protocol))
 
+    def __init__(self, keep: Mapping[str, str], cleaner: TextCleaner, protocol: Callable[[bytes], bytes]) -> None:
+        self._keep = keep
+        self._cleaner = cleaner
+        self._protocol = protocol
+        # The images of a series have nearly equal headers. First 64 bytes of an element to the length that the last
+        # one with them had; bytes of an element to what they became.
+        self._lengths: dict[bytes, int] = {}
+        self._known: dict[bytes, bytes] = {}
+        self._size = 0
 
-_Change = Callable[[bytes, str, bytes], bytes]
+    def clean(self, data: bytes) -> bytes:
+        """Give a header of the same version with the same elements; emptied ones have no items.
 
+        In the first version the lengths stay, since they depend on each other.
 
-def _value(value: bytes, sort: str, vr: bytes, cleaner: TextCleaner, protocol: Callable[[bytes], bytes]) -> bytes:
-    value = value.partition(b"\0")[0]
-    if not value:
-        return value
-    if sort == "protocol":
-        return protocol(value)
-    if sort == "number" or vr in _NUMERIC_VRS:
-        return value if _NUMBER.fullmatch(value) else b""
-    return cleaner.clean(value)
+        Raises
+        ------
+        CsaError
+            The bytes are no CSA header, or end within one.
+        """
+        if not is_csa(data):
+            raise CsaError("no CSA header")
+        return self._rebuilt(data) if data[:4] == _MAGIC else self._blanked(data)
 
+    def _rebuilt(self, data: bytes) -> bytes:
+        position = 8 + _COUNT.size
+        parts = [data[:position]]
+        for _ in range(_COUNT.unpack_from(data, 8)[0]):
+            name = data[position : position + _NAME]
+            content = data[position : position + self._lengths.get(name, 0)]
+            new = self._known.get(content)
+            if new is None:
+                element = _element(data, position, 0)
+                content = data[position : element.end]
+                new = self._remember(name, content, self._rebuilt_element(data, element))
+            parts.append(new)
+            position += len(content)
+        parts.append(bytes(4))
+        return b"".join(parts)
 
-def _rebuilt(data: bytes, keep: Mapping[str, str], change: _Change) -> bytes:
-    parts = [data[:16]]
-    for element in elements(data):
-        sort = keep.get(element.name)
+    def _remember(self, name: bytes, old: bytes, new: bytes) -> bytes:
+        if self._size > _MEMORY:
+            self._lengths.clear()
+            self._known.clear()
+            self._size = 0
+        self._lengths[name] = len(old)
+        self._known[old] = new
+        self._size += len(name) + len(old) + len(new)
+        return new
+
+    def _rebuilt_element(self, data: bytes, element: Element) -> bytes:
+        sort = self._keep.get(element.name)
         values = []
         if sort is not None:
-            values = [change(data[first:last], sort, element.vr) for first, last in element.items]
-        parts.append(_head(data, element, len(values)))
+            values = [self._value(data[first:last], sort, element.vr) for first, last in element.items]
+        parts = [_head(data, element, len(values))]
         for value in values:
             if not value:
                 # Readers go by the number of items, so the empty ones count.
@@ -143,21 +174,30 @@ def _rebuilt(data: bytes, keep: Mapping[str, str], change: _Change) -> bytes:
                 continue
             length = len(value) + 1
             parts += [_ITEM.pack(length, length, _CHECK, length), value, bytes(1 + -length % 4)]
-    return b"".join(parts) + bytes(4)
+        return b"".join(parts)
 
+    def _blanked(self, data: bytes) -> bytes:
+        result = bytearray(len(data))
+        result[: _COUNT.size] = data[: _COUNT.size]
+        for element in elements(data):
+            position = element.start + _HEADER.size
+            result[element.start : position] = _head(data, element, None)
+            sort = self._keep.get(element.name)
+            for first, last in element.items:
+                value = self._value(data[first:last], sort, element.vr) if sort else b""
+                result[first - _ITEM.size : first] = data[first - _ITEM.size : first]
+                result[first:last] = value[: last - first].ljust(last - first, b"\0")
+        return bytes(result)
 
-def _blanked(data: bytes, keep: Mapping[str, str], change: _Change) -> bytes:
-    result = bytearray(len(data))
-    result[: _COUNT.size] = data[: _COUNT.size]
-    for element in elements(data):
-        position = element.start + _HEADER.size
-        result[element.start : position] = _head(data, element, None)
-        sort = keep.get(element.name)
-        for first, last in element.items:
-            value = change(data[first:last], sort, element.vr) if sort else b""
-            result[first - _ITEM.size : first] = data[first - _ITEM.size : first]
-            result[first:last] = value[: last - first].ljust(last - first, b"\0")
-    return bytes(result)
+    def _value(self, value: bytes, sort: str, vr: bytes) -> bytes:
+        value = value.partition(b"\0")[0]
+        if not value:
+            return value
+        if sort == "protocol":
+            return self._protocol(value)
+        if sort == "number" or vr in _NUMERIC_VRS:
+            return value if _NUMBER.fullmatch(value) else b""
+        return self._cleaner.clean(value)
 
 
 def _head(data: bytes, element: Element, count: int | None) -> bytes:

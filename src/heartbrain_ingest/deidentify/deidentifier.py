@@ -37,6 +37,10 @@ _AGE: Final = re.compile(rb"(\d{3})Y")
 _OLDEST: Final = 89
 _SOP_CLASS: Final = 0x00080016
 _SOP_INSTANCE: Final = 0x00080018
+#: DeidentificationMethod and its codes.
+_METHOD: Final = 0x00120063
+_METHOD_CODES: Final = 0x00120064
+_MOST_STAMPS: Final = 100
 #: Longer elements, pixel data above all, are not copied before the file is put together.
 _LARGE: Final = 64 * 1024
 #: Bytes of values to remember; beyond it the memory is worth more than the time.
@@ -71,6 +75,9 @@ class _Session:
     subject: Subject
     matcher: Matcher
     cleaner: cleaning.TextCleaner
+    csa: csa.CsaCleaner
+    #: What was stamped, by what stood there before.
+    stamps: dict[tuple[_Place, bytes, bytes], dict[int, bytes]] = field(default_factory=dict)
     #: (action, place, element) to the element that stands for it, and the like for parts of values; None: it goes.
     known: dict[tuple[object, ...], bytes | None] = field(default_factory=dict)
     #: Bytes in it.
@@ -156,15 +163,21 @@ class Deidentifier:
         if key not in self._sessions:
             self._sessions.clear()
             matcher = identifiers.matcher(SHORTEST_TO_CLEAN, self.rules.exemptions.all_words)
-            self._sessions[key] = _Session(subject, matcher, cleaning.TextCleaner(matcher))
+            cleaner = cleaning.TextCleaner(matcher)
+            self._sessions[key] = _Session(subject, matcher, cleaner, self._csa_cleaner(cleaner))
         return self._sessions[key]
+
+    def _csa_cleaner(self, cleaner: cleaning.TextCleaner) -> csa.CsaCleaner:
+        return csa.CsaCleaner(self.rules.csa, cleaner, lambda protocol: self._clean_protocol(protocol, cleaner))
 
     def _elements(
         self, session: _Session, place: _Place, data: bytes, tokens: Iterable[Token]
     ) -> list[tuple[int, bytes | memoryview]]:
         """Give tag and bytes of the elements that stand for those of a data set or an item, in their order."""
         actions, known = self._actions, session.known
+        keep, remove = Action.KEEP, Action.REMOVE
         creators: dict[int, dict[int, Action]] = {}
+        used: set[int] = set()
         parts: list[tuple[int, bytes | memoryview]] = []
         for tag, vr, start, value, value_end, end, undefined in tokens:
             if not tag & 0x10000:
@@ -172,14 +185,16 @@ class Deidentifier:
             elif 0x10 <= tag & 0xFFFF <= 0xFF:  # noqa: PLR2004 - it reserves a block (PS3.5 section 7.8.1)
                 name = data[value:value_end].decode("latin-1").strip(" \0")
                 creators[(tag & 0xFFFF0000) | (tag & 0xFF) << 8] = self.rules.private(name, tag >> 16)
-                action = Action.KEEP
+                action = keep
             else:
-                action = creators.get(tag & 0xFFFFFF00, _NOTHING).get(tag & 0xFF, Action.REMOVE)
-            if action is Action.REMOVE or tag & 0xFFFF == 0:  # group lengths are retired (PS3.5 section 7.2)
+                action = creators.get(tag & 0xFFFFFF00, _NOTHING).get(tag & 0xFF, remove)
+                if action is not remove:
+                    used.add(tag & 0xFFFFFF00)
+            if action is remove or tag & 0xFFFF == 0:  # group lengths are retired (PS3.5 section 7.2)
                 continue
             if tag == SPECIFIC_CHARACTER_SET:
                 place = _place(place.encoding, files.charsets(data[value:value_end]))
-            if action is Action.KEEP and (tag == PIXEL_DATA if undefined else not (value_end - value) & 1):
+            if action is keep and (tag == PIXEL_DATA if undefined else not (value_end - value) & 1):
                 parts.append((tag, data[start:end] if end - start < _LARGE else memoryview(data)[start:end]))
                 continue
             element = data[start:end]
@@ -191,9 +206,8 @@ class Deidentifier:
                 session.remember(key, element, new)
             if new is not None:
                 parts.append((tag, new))
-        if creators:
-            used = {tag & 0xFFFFFF00 for tag, _ in parts}
-            unused = {(block & 0xFFFF0000) | (block >> 8 & 0xFF) for block in creators if block not in used}
+        unused = {(block & 0xFFFF0000) | (block >> 8 & 0xFF) for block in creators if block not in used}
+        if unused:
             parts = [(tag, part) for tag, part in parts if tag not in unused]
         return parts
 
@@ -265,20 +279,15 @@ class Deidentifier:
         if not csa.is_csa(value):
             return self._protocol(session, _place, _vr, value)
         try:
-            return csa.clean(value, self.rules.csa, session.cleaner, lambda inner: self._ascconv(session, inner))
+            return session.csa.clean(value)
         except csa.CsaError:
             return b""
 
     def _protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
-        return self._ascconv(session, value)
+        return self._clean_protocol(value, session.cleaner)
 
-    def _ascconv(self, session: _Session, value: bytes) -> bytes:
-        key = ("ascconv", value)
-        if key in session.known:
-            return session.known[key] or b""
-        rules = self.rules
-        cleaned = protocols.clean_ascconv(value, rules.protocol_strings, rules.protocol_versions, session.cleaner)
-        return session.remember(key, value, cleaned) or b""
+    def _clean_protocol(self, value: bytes, cleaner: cleaning.TextCleaner) -> bytes:
+        return protocols.clean_ascconv(value, self.rules.protocol_strings, self.rules.protocol_versions, cleaner)
 
     def _ge_protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
         return protocols.clean_ge_protocol(
@@ -289,13 +298,21 @@ class Deidentifier:
 
     def _stamp(self, elements: dict[int, bytes | memoryview], session: _Session, place: _Place) -> None:
         """Say who the subject is now and what was done (PS3.15 section E.1.1)."""
-        encoding = place.encoding
-        label = session.subject.name.encode("ascii")
+        method, codes = (_value(elements, tag, place.encoding) for tag in (_METHOD, _METHOD_CODES))
+        key = (place, method, codes)
+        stamp = session.stamps.get(key)
+        if stamp is None:
+            if len(session.stamps) > _MOST_STAMPS:
+                session.stamps.clear()
+            stamp = session.stamps[key] = self._made_stamp(session.subject, place.encoding, method, codes)
+        elements.update(stamp)
+
+    def _made_stamp(self, subject: Subject, encoding: Encoding, earlier: bytes, items: bytes) -> dict[int, bytes]:
+        label = subject.name.encode("ascii")
         method = f"heartbrain-ingest {__version__} rules {self.rules.version}".encode("ascii")
-        earlier = _value(elements, 0x00120063, encoding).strip(b" ")
+        earlier = earlier.strip(b" ")
         if earlier and method not in earlier:
             method = earlier + b"\\" + method
-        items = _value(elements, 0x00120064, encoding)
         for code, meaning in self.rules.codes:
             if code.encode("ascii") not in items:
                 items += encoding.item(
@@ -304,15 +321,17 @@ class Deidentifier:
                     + encoding.element(0x00080104, "LO", meaning.encode("ascii"))
                 )
         moved = self.rules.action(0x00080020, "DA") is Action.SHIFT
-        for tag, vr, value in (
-            (0x00100010, "PN", label),
-            (0x00100020, "LO", label),
-            (0x00120062, "CS", b"YES"),
-            (0x00120063, "LO", method),
-            (0x00120064, "SQ", items),
-            (0x00280303, "CS", b"MODIFIED" if moved else b"REMOVED"),
-        ):
-            elements[tag] = encoding.element(tag, vr, value)
+        return {
+            tag: encoding.element(tag, vr, value)
+            for tag, vr, value in (
+                (0x00100010, "PN", label),
+                (0x00100020, "LO", label),
+                (0x00120062, "CS", b"YES"),
+                (_METHOD, "LO", method),
+                (_METHOD_CODES, "SQ", items),
+                (0x00280303, "CS", b"MODIFIED" if moved else b"REMOVED"),
+            )
+        }
 
     def _opening(self, file: DicomFile, elements: dict[int, bytes | memoryview], place: _Place) -> bytes:
         """Give preamble and file meta group of the new file."""

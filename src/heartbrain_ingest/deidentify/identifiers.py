@@ -20,7 +20,7 @@ _LETTER_PART: Final = 5
 _LONG_NUMBER: Final = 5
 _TIME_DIGITS: Final = (4, 6)
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_UID_LIKE: Final = re.compile(r"(?<!\d)(?<!\d\.)[0-2](?:\.\d+){3,}")
+_UID: Final = re.compile(r"[0-2](?:\.\d+){3,}")
 _LEAST_DOTS: Final = 3
 _WORDS: Final = re.compile(r"[^\W_]+")
 #: Umlauts as names without them are spelled.
@@ -132,34 +132,39 @@ class Matcher:
         import ahocorasick  # noqa: PLC0415 - the command line starts without it
 
         self.patterns = patterns
-        # A session has one for each image: too many for the automaton, and their form gives them away.
+        # A session has one for each image: too many for the automaton, which knows the few ways in which they begin.
         self.uids = uids
+        begins = {".".join(uid.split(".", _LEAST_DOTS + 1)[: _LEAST_DOTS + 1]) for uid in uids if _UID.match(uid)}
         self._automaton: Any = ahocorasick.Automaton()
-        for word, kind in patterns.items():
-            self._automaton.add_word(word, (word, kind))
-        if patterns:
+        for word in sorted(begins | patterns.keys()):
+            self._automaton.add_word(word, (word, patterns.get(word), word in begins))
+        self._is_empty = not (patterns or begins)
+        if not self._is_empty:
             self._automaton.make_automaton()
 
     def find(self, text: str) -> Iterator[Match]:
-        """Give the places, ordered by their ends; they can overlap."""
-        if self.uids:
-            yield from self._find_uids(text)
-        if not self.patterns:
+        """Give the places, ordered by the ends of words and of the first numbers of UIDs; they can overlap."""
+        if self._is_empty:
             return
         lowered = _lowered(text)
-        for last, (word, kind) in self._automaton.iter(lowered):
+        for last, (word, kind, is_begin) in self._automaton.iter(lowered):
             start, end = last + 1 - len(word), last + 1
-            if _stands_alone(lowered, start, end, word, kind):
+            if is_begin and (uid := self._uid(text, start)):
+                yield Match(start, start + len(uid), Kind.UID, uid)
+            if kind is not None and _stands_alone(lowered, start, end, word, kind):
                 yield Match(start, end, kind, word)
 
-    def _find_uids(self, text: str) -> Iterator[Match]:
-        for run in _UID_LIKE.finditer(text):
-            uid = run.group()
-            while uid.count(".") >= _LEAST_DOTS:
-                if uid in self.uids:
-                    yield Match(run.start(), run.start() + len(uid), Kind.UID, uid)
-                    break
-                uid = uid.rpartition(".")[0]
+    def _uid(self, text: str, start: int) -> str:
+        """Give the UID of the session that stands at a place; a longer one that begins with it counts as well."""
+        if start and (text[start - 1].isdigit() or (text[start - 1] == "." and text[start - 2 : start - 1].isdigit())):
+            return ""
+        run = _UID.match(text, start)
+        uid = run.group() if run else ""
+        while uid.count(".") >= _LEAST_DOTS:
+            if uid in self.uids:
+                return uid
+            uid = uid.rpartition(".")[0]
+        return ""
 
 
 def _lowered(text: str) -> str:

@@ -37,6 +37,8 @@ _DEFLATED_UID: Final = "1.2.840.10008.1.2.1.99"
 _BIG_UID: Final = "1.2.840.10008.1.2.2"
 _PREAMBLE: Final = 132
 _PIXEL_GROUP: Final = 0x7FE00000
+#: Above any tag.
+_AFTER_ALL: Final = 1 << 32
 _ROWS: Final = 0x00280010
 _COLUMNS: Final = 0x00280011
 _BITS_ALLOCATED: Final = 0x00280100
@@ -114,7 +116,9 @@ class DicomFile:
 
     def text(self, tag: int) -> str:
         """Give the text of an element without padding; empty where it is missing."""
-        return decoded(self.value(tag), self.charsets).strip(" \0")
+        value = self.value(tag)
+        names = () if is_plain(value) else self.charsets
+        return decoded(value, names).strip(" \0")
 
     def meta_text(self, tag: int) -> str:
         """Give a text of the file meta group without padding; empty where it is missing."""
@@ -214,19 +218,19 @@ def _parse(data: bytes, part: _Part = _Part.ALL) -> DicomFile:
         # Stored inflated: what deflate writes depends on its version, and the bytes must be the same each time.
         data, body, syntax = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[body:], _LARGEST), 0, _EXPLICIT_UID
     encoding = _encoding(syntax, data, body, announced=start > 0)
-    elements: dict[int, Token] = {}
-    end, is_cut_short = body, False
+    tokens: list[Token] = []
+    is_cut_short = False
     try:
-        for token in encoding.tokens(data, body, before=None if part is _Part.ALL else _PIXEL_GROUP):
-            end = token.end
-            if token.tag & 0xFFFF:  # group lengths are retired (PS3.5 section 7.2)
-                elements[token.tag] = token
+        encoding.tokens(data, body, before=_AFTER_ALL if part is _Part.ALL else _PIXEL_GROUP, into=tokens)
     except EncodingError as error:
         # Zeros behind the last element are padding of the medium.
-        if part is _Part.HEADER_START or not elements or data[end:].strip(b"\0"):
+        if part is _Part.HEADER_START or not tokens or data[tokens[-1].end :].strip(b"\0"):
             if part is not _Part.HEADER or not isinstance(error, CutShortError):
                 raise
             is_cut_short = True
+    end = tokens[-1].end if tokens else body
+    # Group lengths are retired (PS3.5 section 7.2).
+    elements = {token[0]: token for token in tokens if token[0] & 0xFFFF}
     if part is _Part.ALL and (not elements or (start == 0 and not elements.keys() & _TELLING)):
         raise NotDicomError
     syntax = syntax if _fits(syntax, encoding) else _syntax(encoding)
@@ -241,10 +245,10 @@ def _starts_pixels(encoding: Encoding, data: bytes, position: int) -> bool:
 def _read_meta(data: bytes, start: int) -> tuple[dict[int, bytes], int]:
     meta: dict[int, bytes] = {}
     position = start
+    # Some files write the meta group implicit, against PS3.10 section 7.1.
+    code = data[start + 4 : start + 6]
+    encoding = EXPLICIT_LITTLE if code.isalpha() and code.isupper() else IMPLICIT_LITTLE
     while data[position : position + 2] == b"\x02\x00":
-        # Some files write the meta group implicit, against PS3.10 section 7.1.
-        explicit = data[position + 4 : position + 6].isalpha() and data[position + 4 : position + 6].isupper()
-        encoding = EXPLICIT_LITTLE if explicit else IMPLICIT_LITTLE
         token = encoding.token(data, position, len(data))
         meta[token.tag] = data[token.value : token.value_end]
         position = token.end
@@ -315,10 +319,14 @@ def charsets(declared: bytes) -> tuple[str, ...]:
         return tuple(convert_encodings(terms))
 
 
+def is_plain(value: bytes) -> bool:
+    """Tell whether a text is ASCII: each character set writes it so, up to the escape that changes to another one."""
+    return value.isascii() and b"\x1b" not in value
+
+
 def decoded(value: bytes, names: tuple[str, ...]) -> str:
     """Give the text of a value, written in these character sets (PS3.5 section 6.1)."""
-    if value.isascii() and b"\x1b" not in value:
-        # Each character set of DICOM writes ASCII as ASCII, up to the escape that changes to another one.
+    if is_plain(value):
         return value.decode("ascii")
     from pydicom.charset import decode_bytes  # noqa: PLC0415 - a third of a second
     from pydicom.valuerep import TEXT_VR_DELIMS  # noqa: PLC0415 - the same
