@@ -131,6 +131,8 @@ def _series_lines(number: int | None, code: str | None, report: dict[str, Any]) 
     lines = [f"series {number}: {report.get('description') or 'without description'}"]
     lines += _code_lines(code)
     lines += [f"found in {place}" for place in report.get("places", [])]
+    if report.get("announced") and report["announced"] != report["instances"]:
+        lines.append(f"{report['instances']} instances came, the header announced {report['announced']}")
     if report.get("fidelity"):
         differing = ", ".join(report.get("differences", []))
         lines.append(f"fidelity check: {report['fidelity']}" + (f" ({differing})" if differing else ""))

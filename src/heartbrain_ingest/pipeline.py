@@ -27,7 +27,7 @@ from typing import Protocol
 from heartbrain_ingest import crawl, laboratory, physio, workers
 from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.deidentify import Identifiers, Pseudonyms, Subject, load_rules
-from heartbrain_ingest.errors import BusyError, DatabaseError, HeartbrainError, LedgerError
+from heartbrain_ingest.errors import BusyError, DatabaseError, HeartbrainError, LedgerError, SettingsError
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, memory_folder, publish
 from heartbrain_ingest.inbox import FileFacts, FoundFile, SessionLabeler, valid_date, walk
 from heartbrain_ingest.inbox.files import COMPLETE_NAME
@@ -203,6 +203,8 @@ class Run:
     def _scan(self) -> None:
         """Read the headers of what is new."""
         self._progress.begin("Looking through the inbox", None)
+        if not os.access(self._inbox, os.R_OK):
+            raise SettingsError("the inbox can't be read; it needs to exist and to be open to this user")
         new: list[FoundFile] = []
         seen = 0
         found = walk(self._inbox)

@@ -580,9 +580,14 @@ class SessionBuilder:
                 }
                 for named in one.named
             ]
+            announced = {row.facts["announced"] for row in one.rows} - {0}
+            if announced and announced != {len(one.rows)}:
+                # Real headers announce wrong numbers: it informs, it decides nothing.
+                self._built.warnings["INSTANCE_COUNT"] += 1
             report = {
                 "description": one.description,
                 "instances": len(one.rows),
+                "announced": max(announced, default=None),
                 "fidelity": one.result.fidelity,
                 "differences": list(one.result.differences),
                 "archive": one.archive_name or None,

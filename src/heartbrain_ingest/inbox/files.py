@@ -49,6 +49,7 @@ def walk(inbox: Path) -> Iterator[FoundFile]:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
+            yield FoundFile(path=folder, size=0, mtime_ns=0, readable=False)
             continue
         for entry in entries:
             if entry.name == COMPLETE_NAME:
