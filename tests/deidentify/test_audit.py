@@ -17,7 +17,7 @@ from heartbrain_ingest.deidentify import (
     Rules,
 )
 from heartbrain_ingest.deidentify.identifiers import Kind
-from tests.deidentify.conftest import SUBJECT, as_file, make_header
+from tests.deidentify.conftest import SUBJECT, as_file, make_header, nested
 
 
 @pytest.fixture
@@ -138,3 +138,43 @@ def test_the_configured_person_in_charge_is_no_leak(identifiers: Identifiers, ru
 def test_identifiers_travel_to_other_processes(identifiers: Identifiers, rules: Rules) -> None:
     assert pickle.loads(pickle.dumps(identifiers)) == identifiers  # noqa: S301
     assert pickle.loads(pickle.dumps(rules)).digest == rules.digest  # noqa: S301
+
+
+def test_a_short_number_of_a_patient_is_no_leak_among_measured_values(rules: Rules, tmp_path: Path) -> None:
+    identifiers = Identifiers(frozenset({(Kind.PATIENT, "1000"), (Kind.PATIENT, "20240001")}))
+    audit = LeakAudit(identifiers, rules.exemptions)
+    path = tmp_path / "a.dcm"
+    path.write_bytes(as_file(make_header(RepetitionTime=1000, SeriesNumber=20240001, SeriesDescription="t1 1000 sag")))
+    assert {leak.place for leak in audit.scan_file(path)} == {"a.dcm: (0008,103E)", "a.dcm: (0020,0011)"}
+    header = make_header(RepetitionTime=1000)
+    header.SourceImageSequence = nested("ReferencedImageSequence", make_header(SliceThickness=1000))
+    path.write_bytes(as_file(header))
+    assert audit.scan_file(path) == []
+    header.SourceImageSequence[0].ReferencedImageSequence[0].SeriesDescription = "1000"
+    path.write_bytes(as_file(header))
+    assert [leak.place for leak in audit.scan_file(path)] == ["a.dcm: (0008,2112)"]
+
+
+def test_what_a_parser_passes_over_is_searched_as_well(audit: LeakAudit, tmp_path: Path) -> None:
+    name = b"\x10\x00\x10\x00PN\x0c\x00"
+    data = as_file(make_header(PatientName="sub-K7Q2ABCD"))
+    start = data.index(name)
+    doubled = data[:start] + name + b"Adler^Irene " + data[start:]
+    path = tmp_path / "a.dcm"
+    path.write_bytes(doubled)
+    assert "a.dcm: (0010,0010)" in {leak.place for leak in audit.scan_file(path)}
+    path.write_bytes(data)
+    assert "a.dcm: (0010,0010)" not in {leak.place for leak in audit.scan_file(path)}
+
+
+def test_a_line_of_a_table_that_holds_a_name_is_found_among_many_numbers(audit: LeakAudit, tmp_path: Path) -> None:
+    lines = ["67060\t1.5"] * 1000
+    lines[700] = "n/a\tseen by Watson"
+    (tmp_path / "a.tsv").write_text("\n".join(lines), encoding="ascii")
+    assert [leak.place for leak in audit.scan_tree(tmp_path)] == ["a.tsv: line 701"]
+
+
+def test_letters_that_json_writes_as_escapes_hide_no_name(rules: Rules, tmp_path: Path) -> None:
+    audit = LeakAudit(Identifiers(frozenset({(Kind.NAME, "Müller^Änne")})), rules.exemptions)
+    (tmp_path / "a.json").write_text(json.dumps({"By": "Änne"}, ensure_ascii=True), encoding="ascii")
+    assert [leak.place for leak in audit.scan_tree(tmp_path)] == ["a.json: By"]

@@ -105,3 +105,46 @@ def test_names_in_other_character_sets_are_collected(shared_data: Path, name: st
     collector.add(dicom.read(path.read_bytes()))
     original = str(pydicom.dcmread(path).PatientName).split("=")[0]
     assert original in {value for _, value in collector.identifiers.values}
+
+
+def padded_image(comment: str = "") -> bytes:
+    header = make_header(Rows=4, Columns=4, BitsAllocated=16, SamplesPerPixel=1, ImageComments=comment)
+    header.add_new(0x7FE00010, "OW", bytes(32))
+    return as_file(header)
+
+
+def test_a_header_is_read_without_its_pixels_however_long_it_is() -> None:
+    data = padded_image("c" * 10000)
+    cut = data.index(b"\xe0\x7f\x10\x00") + 12
+    file = io.BytesIO(data[:cut])
+    header = dicom.read_header(file.read(1000), file, len(data))
+    assert header.has_pixels
+    assert not header.is_cut_short
+    assert header.text(PATIENT_ID) == "HB-48151623"
+    assert 0x7FE00010 not in header.elements
+
+
+def test_of_a_header_that_is_cut_short_the_beginning_is_given() -> None:
+    data = padded_image()
+    half = data[: data.index(b"HB-48151623") + 20]
+    header = dicom.read_header(half, io.BytesIO(half), len(half))
+    assert header.is_cut_short
+    assert not header.has_pixels
+    assert header.text(PATIENT_ID) == "HB-48151623"
+
+
+def test_zeros_behind_the_last_element_are_padding() -> None:
+    assert dicom.read(padded_image() + bytes(6)).has_pixels
+    with pytest.raises(TruncatedDicomError):
+        dicom.read(padded_image() + b"\0\0x\0")
+
+
+def test_a_class_of_objects_is_never_an_identifier() -> None:
+    own = "1.3.12.2.1107.5.9.1"
+    header = make_header(SOPClassUID=own)
+    inner = pydicom.Dataset()
+    inner.ReferencedSOPClassUID = own
+    header.ReferencedImageSequence = pydicom.Sequence([inner])
+    collector = IdentifierCollector()
+    collector.add(dicom.read(as_file(header)))
+    assert own not in {value for _, value in collector.identifiers.values}

@@ -8,16 +8,20 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_AUDIT, Identifiers, Kind, Matcher, spellings
+from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_AUDIT, Identifiers, Kind, Match, Matcher, spellings
 from heartbrain_ingest.deidentify.rules import Exemptions
 from heartbrain_ingest.dicom import DicomFileError, files
-from heartbrain_ingest.dicom.encoding import PIXEL_DATA
+from heartbrain_ingest.dicom.encoding import PIXEL_DATA, Encoding, EncodingError
 
-#: A number in a table or in JSON is a measured value unless it is as long as a registration number.
+#: A number in a table, in JSON or in an element of numbers is a measured value, unless it is as long as a registration
+#: number.
 _LONG_NUMBER: Final = 6
+#: VRs of numbers, and of blocks in which scanners keep numbers as text.
+_MEASURED: Final = frozenset({"DS", "IS", "TM", "OB", "OW", "UN"})
 _PREAMBLE: Final = 132
 _NIFTI_HEADER: Final = 352
 _LARGEST_NIFTI_HEADER: Final = 16 * 1024 * 1024
@@ -194,25 +198,42 @@ class LeakAudit:
             yield from self._runs(data, place)
             return
         start = _PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0
-        parts = [(0x00020000, b"\0".join((data[:start], *file.meta.values())))]
+        parts = [(0x00020000, "", b"\0".join((data[:start], *file.meta.values())))]
         unknown: list[bytes] = []
         data, position = file.data, file.body
         for token in file.elements.values():
             if token.start != position:
                 # What the parser passes over, such as a tag that comes twice.
-                parts.append((token.tag, data[position : token.start]))
+                parts.append((token.tag, "", data[position : token.start]))
             position = token.end
             if token.tag != PIXEL_DATA:
                 element = data[token.start : token.value_end]
                 if element not in self._clean:
                     unknown.append(element)
-                    parts.append((token.tag, data[token.value : token.value_end]))
-        parts.append((0, data[position:]))
-        if not any(self._runs(b"\0".join([part for _, part in parts]), place)):
+                    parts.append((token.tag, token.vr, data[token.value : token.value_end]))
+        parts.append((0, "", data[position:]))
+        found: list[Leak] = []
+        if any(self._runs(b"\0".join([part for *_, part in parts]), place)):
+            for tag, vr, part in parts:
+                found += self._element(file.encoding, vr, part, f"{place}: ({tag >> 16:04X},{tag & 0xFFFF:04X})")
+        if not found:
             self._remember(unknown)
-            return
-        for tag, part in parts:
-            yield from self._runs(part, f"{place}: ({tag >> 16:04X},{tag & 0xFFFF:04X})")
+        yield from found
+
+    def _element(self, encoding: Encoding, vr: str, value: bytes, place: str) -> Iterator[Leak]:
+        if vr == "SQ":
+            try:
+                items = [encoding.tokens(value, first, last) for first, last in encoding.items(value)]
+            except EncodingError:
+                items = []
+            for token in chain(*items):
+                yield from self._element(encoding, token.vr, value[token.value : token.value_end], place)
+            if items:
+                return
+        for match in self._matches(value):
+            # A short number among numbers is a measured value; in a text it is a registration number.
+            if vr not in _MEASURED or len(match.word) >= _LONG_NUMBER or not match.word.isdigit():
+                yield Leak(place, match.kind)
 
     def _remember(self, elements: Iterable[bytes]) -> None:
         for element in elements:
@@ -224,12 +245,14 @@ class LeakAudit:
             self._clean_size = 0
 
     def _runs(self, data: bytes, place: str) -> Iterator[Leak]:
-        """Search bytes for texts; whatever is no letter ends a word, so it may be binary."""
-        for match in self._matcher.find(data.decode("latin-1")):
+        for match in self._matches(data):
             yield Leak(place, match.kind)
+
+    def _matches(self, data: bytes) -> Iterator[Match]:
+        """Search bytes for texts; whatever is no letter ends a word, so it may be binary."""
+        yield from self._matcher.find(data.decode("latin-1"))
         if not data.isascii():
-            for match in self._matcher.find(data.decode("utf-8", "ignore")):
-                yield Leak(place, match.kind)
+            yield from self._matcher.find(data.decode("utf-8", "ignore"))
 
     def _has_none(self, text: str) -> bool:
         return next(self._matcher.find(text), None) is None
