@@ -231,7 +231,20 @@ def check(ctx: click.Context, path: Path | None, bids: bool, as_json: bool) -> N
     ctx.exit(ATTENTION if result.problems else GOOD)
 
 
-@main.group()
+class _LinkAheadCommands(click.Group):
+    """Does the same for the errors of the embedded LinkAhead, which knows nothing of this package."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from linkahead_embedded.errors import EmbeddedError
+
+        try:
+            return super().invoke(ctx)
+        except EmbeddedError as error:
+            click.echo(f"heartbrain: {error}", err=True)
+            ctx.exit(FAILED)
+
+
+@main.group(cls=_LinkAheadCommands)
 def linkahead() -> None:
     """Work with the embedded LinkAhead."""
 
@@ -274,6 +287,92 @@ def serve(ctx: click.Context, database: Path | None, host: str, port: int, user:
         password=password,
         ready=lambda url: click.echo(f"The embedded LinkAhead answers at {url} (stop with Ctrl-C)"),
     )
+
+
+@linkahead.command("backup")
+@settings_option
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--database", type=click.Path(exists=True, path_type=Path), help="Database file  [default: the site's]")
+@click.pass_context
+def backup(ctx: click.Context, file: Path, database: Path | None) -> None:
+    """Copy the database to FILE while it is in use, uploaded files beside it, and check the copy.
+
+    Example: heartbrain linkahead backup /backup/linkahead.db
+    """
+    from linkahead_embedded.backup import back_up
+
+    done = back_up(database or _settings(ctx).database, file)
+    click.echo(f"{file}: {done.entities} entities, {done.files} uploaded files; the copy is sound")
+
+
+def _connect(ctx: click.Context, database: Path | None, file_root: Path | None, ini: Path | None) -> None:
+    """Point the client at the LinkAhead that the options or else the settings name."""
+    from heartbrain_ingest.crawl.connection import connect
+
+    if database is not None or ini is not None:
+        connect(ini=ini, database=database or Path(), file_root=file_root)
+        return
+    settings = _settings(ctx)
+    connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
+
+
+def _place_options(function: Any) -> Any:
+    """Let a command say which LinkAhead it is about."""
+    function = click.option(
+        "--ini", type=click.Path(exists=True, path_type=Path), help="`pylinkahead.ini` of a LinkAhead server."
+    )(function)
+    function = click.option(
+        "--file-root", type=click.Path(exists=True, path_type=Path), help="Folder that its file paths start from."
+    )(function)
+    return click.option(
+        "--database",
+        type=click.Path(path_type=Path),
+        help="Database file of an embedded LinkAhead  [default: the site's LinkAhead]",
+    )(function)
+
+
+@linkahead.command("export")
+@settings_option
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@_place_options
+@click.option("--with-files", is_flag=True, help="The bytes of the files too; without, they stay where they are.")
+@click.pass_context
+def export(
+    ctx: click.Context,
+    folder: Path,
+    database: Path | None,
+    file_root: Path | None,
+    ini: Path | None,
+    with_files: bool,
+) -> None:
+    """Write all entities to FOLDER as XML, for `import` into another LinkAhead.
+
+    Example: heartbrain linkahead export /backup/entities
+    """
+    from linkahead_embedded.transfer import export_entities
+
+    _connect(ctx, database, file_root, ini)
+    done = export_entities(folder, with_files=with_files)
+    click.echo(f"{folder}: {done.entities} entities, {done.files} files")
+
+
+@linkahead.command("import")
+@settings_option
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_place_options
+@click.pass_context
+def import_(ctx: click.Context, folder: Path, database: Path | None, file_root: Path | None, ini: Path | None) -> None:
+    """Insert what `export` wrote to FOLDER, with new ids; FOLDER/ids.tsv says which.
+
+    An interrupted import goes on where it stopped.
+
+    Example: heartbrain linkahead import /backup/entities --ini pylinkahead.ini
+    """
+    from linkahead_embedded.transfer import import_entities
+
+    _connect(ctx, database, file_root, ini)
+    done = import_entities(folder)
+    click.echo(f"{done.inserted} inserted, {done.matched} there before, {done.skipped} by an earlier import")
 
 
 if __name__ == "__main__":

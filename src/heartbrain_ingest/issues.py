@@ -52,7 +52,9 @@ ISSUES: dict[str, Issue] = {
     "TOO_LARGE": _quarantine(
         "The compressed file unpacks to more than the settings allow.", "Unpack it yourself, or raise the limit."
     ),
-    "DAMAGED_ARCHIVE": _quarantine("The compressed file is damaged.", "Send it again."),
+    "DAMAGED_ARCHIVE": _quarantine("The compressed file is damaged or encrypted.", "Send it again."),
+    "ARCHIVE_UNPACKED": _info("A zip or tar file; its members are accounted for one by one."),
+    "ARCHIVE_DEPTH": _quarantine("An archive in an archive in an archive.", "Unpack it yourself."),
     "TRUNCATED_DICOM": _quarantine("The DICOM file ends before its data do.", "Send the series again."),
     "INVALID_DICOM": _quarantine("The file claims to be DICOM but can't be parsed.", "Send the series again."),
     "DUPLICATE_INSTANCE": _info("A byte-identical copy of an instance that is already there."),

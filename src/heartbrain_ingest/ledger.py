@@ -312,6 +312,14 @@ class Ledger:
         )
         return Counter({(row[0], row[1]): row[2] for row in cursor})
 
+    def needs_below(self, folder: str) -> bool:
+        """Say whether a file below a folder still waits or is in quarantine."""
+        row = self._connection.execute(
+            "SELECT 1 FROM files WHERE path > ? AND path < ? AND outcome IN (?, ?) LIMIT 1",
+            (f"{folder}/", f"{folder}0", Outcome.WAITING, Outcome.QUARANTINED),
+        ).fetchone()
+        return row is not None
+
     def inconsistencies(self) -> list[str]:
         """Say in plain words what does not add up: files without a row, rows that nobody will come back to."""
         checks = {

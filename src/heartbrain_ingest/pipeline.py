@@ -29,7 +29,7 @@ from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.deidentify import Identifiers, Pseudonyms, Subject, load_rules
 from heartbrain_ingest.errors import BusyError, DatabaseError, HeartbrainError, LedgerError, SettingsError
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, memory_folder, publish
-from heartbrain_ingest.inbox import FileFacts, FoundFile, SessionLabeler, valid_date, walk
+from heartbrain_ingest.inbox import ArchiveError, FileFacts, FoundFile, SessionLabeler, unpack, valid_date, walk
 from heartbrain_ingest.inbox.files import COMPLETE_NAME
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.lab import SubjectRef
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 SCAN_CHUNK = 96
 LOOKUP_CHUNK = 2000
+#: Archives within archives are unpacked so deep.
+ARCHIVE_DEPTH = 3
 #: Sessions that are built at the same time, so that workers are busy while one session waits for its last series.
 SESSIONS_AT_ONCE = 2
 
@@ -137,6 +139,7 @@ class Run:
         self._physio = physio.load_rules(settings.rules("physio.yml"))
         self._ledger = Ledger(settings.ledger)
         self._scratch = settings.folders.state / "scratch"
+        self._unpacked = settings.folders.state / "unpacked"
         self._memory = memory_folder(settings.folders.state) if settings.conversion.memory_scratch_mib else None
         self._executor: Executor | None = None
         self._connected = False
@@ -164,6 +167,7 @@ class Run:
                     self._crawl()
                     self._publish_deliveries()
                 self._balance()
+                self._tidy_unpacked()
         finally:
             if self._executor is not None:
                 self._executor.shutdown(cancel_futures=True)
@@ -205,13 +209,21 @@ class Run:
         self._progress.begin("Looking through the inbox", None)
         if not os.access(self._inbox, os.R_OK):
             raise SettingsError("the inbox can't be read; it needs to exist and to be open to this user")
+        self._take_note(walk(self._inbox))
+        for _depth in range(ARCHIVE_DEPTH):
+            if not self._unpack_archives():
+                break
+        with self._ledger.transaction():
+            deeper = self._ledger.files("kind = 'archive' AND outcome = ?", (Outcome.WAITING,))
+            self._ledger.settle([(row.id, Outcome.QUARANTINED, "ARCHIVE_DEPTH", None, None) for row in list(deeper)])
+
+    def _take_note(self, found: Iterator[FoundFile]) -> None:
+        """Classify the files that no earlier run saw as they are now."""
         new: list[FoundFile] = []
-        seen = 0
-        found = walk(self._inbox)
         while chunk := list(islice(found, LOOKUP_CHUNK)):
-            seen += len(chunk)
+            self._report.seen += len(chunk)
             new += self._ledger.unknown(chunk)
-        self._report.seen, self._report.new = seen, len(new)
+        self._report.new += len(new)
         if not new:
             return
         self._progress.begin("Reading headers", len(new))
@@ -222,6 +234,29 @@ class Run:
                 for key, found_identifiers in identifiers.items():
                     self._ledger.add_identifiers(key, pickle.dumps(found_identifiers))
             self._progress.advance(len(facts))
+
+    def _unpack_archives(self) -> bool:
+        """Unpack the zip and tar files that wait, into the identified zone; say whether there were any."""
+        limit = int(self._settings.inbox.unpacked_limit_gib * 2**30)
+        waiting = list(self._ledger.files("kind = 'archive' AND outcome = ?", (Outcome.WAITING,)))
+        for row in waiting:
+            target = self._unpacked / (row.sha256 or "")[:16]
+            code, outcome = "ARCHIVE_UNPACKED", Outcome.IGNORED
+            try:
+                unpack(Path(row.path), target, limit=limit)
+            except ArchiveError as error:
+                code, outcome = error.code, Outcome.QUARANTINED
+            else:
+                self._take_note(walk(target))
+            with self._ledger.transaction():
+                self._ledger.settle([(row.id, outcome, code, None, None)])
+        return bool(waiting)
+
+    def _tidy_unpacked(self) -> None:
+        """Remove what was unpacked and is published; what waits or is in quarantine is still needed."""
+        for folder in self._unpacked.iterdir() if self._unpacked.is_dir() else ():
+            if not self._ledger.needs_below(str(folder)):
+                shutil.rmtree(folder, ignore_errors=True)
 
     # grouping
 

@@ -10,7 +10,7 @@ from heartbrain_ingest.errors import DatabaseError
 from linkahead_embedded.errors import EmbeddedError
 
 
-def connect(*, ini: Path | None, database: Path, file_root: Path) -> None:
+def connect(*, ini: Path | None, database: Path, file_root: Path | None) -> None:
     """Connect this process to LinkAhead; the client keeps one connection for the whole process.
 
     Parameters
@@ -20,7 +20,7 @@ def connect(*, ini: Path | None, database: Path, file_root: Path) -> None:
     database
         The embedded LinkAhead's database file; created if absent.
     file_root
-        Folder that LinkAhead's file paths start from (the archive).
+        Folder that LinkAhead's file paths start from (the archive); None for the one that the database remembers.
 
     Raises
     ------

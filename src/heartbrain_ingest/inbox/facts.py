@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from heartbrain_ingest.dicom import DicomFile, DicomFileError, read_header
 from heartbrain_ingest.dicom.files import DICOMDIR_CLASS, MEDIA_STORAGE_SOP_CLASS
+from heartbrain_ingest.inbox.archives import looks_like_archive
 from heartbrain_ingest.inbox.files import GZIP_MAGIC, FoundFile, UnpackedTooLargeError, read_content
 
 MR_CLASSES = frozenset(
@@ -81,7 +82,7 @@ class FileFacts:
     """What one input file is."""
 
     found: FoundFile
-    #: "dicom", "physio", "lab" or "other".
+    #: "dicom", "physio", "lab", "archive" (a zip or tar file, whose members are files of their own) or "other".
     kind: str
     #: An issue code when the file goes no further.
     code: str | None = None
@@ -123,6 +124,8 @@ def _classify(found: FoundFile, limit: int) -> tuple[FileFacts, DicomFile | None
             head = file.read(_FIRST)
             if not head.startswith(GZIP_MAGIC):
                 return _classify_stream(found, head, file, found.size)
+        if looks_like_archive(_unpacked_head(head)):
+            return _classify_other(found, _unpacked_head(head)), None
         content = read_content(found.path, limit=limit)
         return _classify_stream(found, content[:_HEAD], io.BytesIO(content), len(content))
     except UnpackedTooLargeError:
@@ -135,7 +138,7 @@ def _classify(found: FoundFile, limit: int) -> tuple[FileFacts, DicomFile | None
 
 def _classify_stream(found: FoundFile, head: bytes, stream: _Stream, size: int) -> tuple[FileFacts, DicomFile | None]:
     if not looks_like_dicom(head):
-        return _classify_other(found), None
+        return _classify_other(found, head), None
     try:
         header = read_header(head, stream, size)
         facts = _facts(header)
@@ -168,7 +171,15 @@ def looks_like_dicom(head: bytes) -> bool:
     return False
 
 
-def _classify_other(found: FoundFile) -> FileFacts:
+def _unpacked_head(head: bytes) -> bytes:
+    """Unpack only the first bytes of a compressed file: enough to tell a tar file from a single one."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, _HEAD)
+    except zlib.error:
+        return b""
+
+
+def _classify_other(found: FoundFile, head: bytes) -> FileFacts:
     from pathlib import Path  # noqa: PLC0415 - keeps the hot path free of it
 
     from heartbrain_ingest.lab import is_lab_table  # noqa: PLC0415 - only when such a file is met
@@ -181,6 +192,8 @@ def _classify_other(found: FoundFile) -> FileFacts:
         return FileFacts(found=found, kind="physio", sha256=digest)
     if is_lab_table(path):
         return FileFacts(found=found, kind="lab", sha256=digest)
+    if looks_like_archive(head):
+        return FileFacts(found=found, kind="archive", sha256=digest)
     return FileFacts(found=found, kind="other", code="NOT_DICOM", sha256=digest)
 
 
