@@ -28,7 +28,7 @@ def test_every_code_that_the_program_gives_is_in_the_catalogue_and_every_code_th
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.add(node.value)
             if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
-                used |= {node.value.value} - {None}
+                used |= {str(node.value.value)} if node.value.value else set()
     rules = "".join(path.read_text(encoding="utf-8") for path in (project_root / "crawler_config").glob("*.yml"))
     assert used <= set(ISSUES)
     assert {code for code in ISSUES if code not in texts and code not in rules} == set()

@@ -46,7 +46,7 @@ def test_a_real_series_becomes_one_image_with_its_voxels_and_its_place(command: 
     (image,) = conversion.images
     loaded = nibabel.Nifti1Image.from_filename(image.nifti)
     assert loaded.shape == (16, 16, 4)
-    assert loaded.header.get_zooms() == (2.0, 2.0, 2.0)
+    assert list(loaded.header["pixdim"][1:4]) == [2.0, 2.0, 2.0]
     rows, columns = np.mgrid[0:16, 0:16]
     for number in range(1, 5):
         # Where each pixel of this slice lies: DICOM counts to the left and back, NIfTI to the right and front.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -80,7 +81,7 @@ def test_any_date_of_the_header_dates_the_study_when_the_first_is_missing(tmp_pa
     ],
 )
 def test_what_can_not_become_an_image_has_a_code_and_a_digest(
-    tmp_path: Path, change: dict[str, str | None], code: str
+    tmp_path: Path, change: dict[str, Any], code: str
 ) -> None:
     path = write(make_slice(1, **change), tmp_path / "x")
     facts = _classify(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 SIZE = 16
 
@@ -82,7 +82,7 @@ def write(dataset: Dataset, path: Path) -> Path:
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.ImplementationClassUID = "1.2.276.0.7230010.3.0.3.6.4"
+    dataset.file_meta.ImplementationClassUID = UID("1.2.276.0.7230010.3.0.3.6.4")
     dataset.save_as(path, enforce_file_format=True)
     return path
 

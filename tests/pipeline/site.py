@@ -133,10 +133,10 @@ class Site:
 
     def count(self, question: str) -> int:
         """Ask for a number of entities, in this process."""
-        import linkahead  # noqa: PLC0415 - only here
+        from linkahead.queries import count  # noqa: PLC0415 - only here
 
         self.connect()
-        return int(linkahead.count(f"COUNT {question}"))
+        return int(count(f"COUNT {question}"))
 
     def connect(self) -> None:
         """Point the official client of this process at the site's database."""
@@ -186,10 +186,10 @@ class Site:
 
     def content(self) -> Counter[str]:
         """Give what the database says, free of ids, versions and times: each entity as one text."""
-        import linkahead  # noqa: PLC0415 - only here
+        from linkahead.queries import find  # noqa: PLC0415 - only here
 
         self.connect()
-        entities = linkahead.find("FIND ENTITY")
+        entities = find("FIND ENTITY")
         names = {entity.id: _name(entity) for entity in entities}
         return Counter(_described(entity, names) for entity in entities)
 

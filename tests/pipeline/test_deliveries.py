@@ -9,6 +9,7 @@ import shutil
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -194,7 +195,8 @@ def test_whatever_else_lies_in_the_inbox_is_accounted_for(site: Site, tmp_path: 
     assert fates["same.dcm"] == ("ignored", "DUPLICATE_INSTANCE")
     assert fates["damaged.dcm.gz"] == ("quarantined", "DAMAGED_ARCHIVE")
     assert fates["cut.dcm"] == ("quarantined", "TRUNCATED_DICOM")
-    assert report.seen == len(fates) == 11
+    assert fates["folder"] == ("quarantined", "UNREADABLE_FILE")
+    assert report.seen == len(fates) == 12
     assert report.exit_code == 1
     assert {facts["Subject"] for facts in map(site.facts, site.sessions())} == _subjects(site)
     assert len(_subjects(site)) == 1
@@ -241,7 +243,7 @@ def test_one_study_with_two_people_by_mistake_is_two_sessions(site: Site, tmp_pa
 
 
 def test_an_undated_session_is_published_as_such(site: Site, tmp_path: Path) -> None:
-    write_series(tmp_path / "study", StudyDate="00000000", StudyInstanceUID="1.2.3.5")
+    write_series(tmp_path / "study", StudyDate="19000101", StudyInstanceUID="1.2.3.5")
     report = site.take_in(tmp_path / "study")
     assert [folder.name[:10] for folder in site.sessions()] == ["1900-01-01"]
     assert site.facts(site.sessions()[0])["Session"] == "ses-undated"
@@ -268,7 +270,12 @@ def test_an_age_over_89_is_90(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_series_that_no_rule_names_is_published_aside_and_asks_for_the_steward(site: Site, tmp_path: Path) -> None:
-    plain = {"InversionTime": None, "MRAcquisitionType": "2D", "ScanningSequence": "RM", "SequenceVariant": "NONE"}
+    plain: dict[str, Any] = {
+        "InversionTime": None,
+        "MRAcquisitionType": "2D",
+        "ScanningSequence": "RM",
+        "SequenceVariant": "NONE",
+    }
     write_series(tmp_path / "study", SeriesDescription="qx7", ProtocolName="qx7", **plain)
     report = site.take_in(tmp_path / "study")
     assert report.exit_code == 1
@@ -364,7 +371,7 @@ def test_a_published_readme_says_who_answers_for_what_and_every_file_it_names_is
     header = _readme(folder)
     assert set(HEADER) <= set(header)
     assert header["responsible"] == ["Data Steward"]
-    named = [entry["file"] for part in ("sources", "results") for entry in header[part]]  # type: ignore[attr-defined,index]
+    named = [entry["file"] for part in ("sources", "results") for entry in header[part]]  # type: ignore[attr-defined]
     assert len(named) == 2
     assert all((folder / name).is_file() for name in named)
 

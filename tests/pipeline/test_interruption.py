@@ -176,7 +176,7 @@ def test_killed_at_the_worst_moments_it_ends_as_if_nothing_had_happened(
     undisturbed: TakenIn, tmp_path: Path, moment: str, number: int
 ) -> None:
     site = Site.make(tmp_path / "site")
-    argv = [sys.executable, "-c", DYING, site.settings, undisturbed.inbox, moment, str(number)]
+    argv = [sys.executable, "-c", DYING, str(site.settings), str(undisturbed.inbox), moment, str(number)]
     done = subprocess.run(argv, capture_output=True, text=True, env=site.environment(), timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     site.take_in(undisturbed.inbox)

@@ -196,12 +196,12 @@ def test_counts_by_kind_of_image_are_the_true_ones(study: Study, sample: TakenIn
 
 
 def test_every_published_image_is_a_file_that_an_image_record_references(sample: TakenIn) -> None:
-    import linkahead  # noqa: PLC0415 - the official client, loaded where it is used
+    from linkahead.queries import find  # noqa: PLC0415 - the official client, loaded where it is used
 
     sample.site.connect()
     paths = set()
-    for image in linkahead.find("FIND RECORD MRImage"):
-        found = linkahead.find(f"FIND FILE WHICH IS REFERENCED BY {image.id}")
+    for image in find("FIND RECORD MRImage"):
+        found = find(f"FIND FILE WHICH IS REFERENCED BY {image.id}")
         paths |= {one.path for one in found if one.path.endswith(".nii.gz")}
     published = {
         f"/{path.relative_to(sample.site.archive).as_posix()}" for path in sample.site.archive.rglob("*.nii.gz")
