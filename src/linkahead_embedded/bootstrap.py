@@ -13,7 +13,7 @@ from .files import FileStore
 from .storage import Database
 
 _FILE_ROOT = "file_root"
-_BLOBS = ".files"
+BLOBS = ".files"
 _applications: dict[Path, Application] = {}
 _lock = threading.Lock()
 
@@ -31,7 +31,7 @@ def open_application(database: str | Path, file_root: str | Path | None = None) 
         application = _applications.get(path)
         if application is None or not path.exists():
             opened = Database(path)
-            application = Application(opened, FileStore(path.with_name(path.name + _BLOBS), None))
+            application = Application(opened, FileStore(path.with_name(path.name + BLOBS), None))
             _applications[path] = application
         root = _remembered_root(application.database, file_root)
         application.files.root = root
