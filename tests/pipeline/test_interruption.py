@@ -93,7 +93,9 @@ def _assert_same_end(site: Site, undisturbed: Site) -> None:
         (row.path, row.outcome, row.code, row.destination, row.sha256) for row in undisturbed.files()
     ]
     assert list((site.folder / "staging").iterdir()) == []
-    assert [path for scratch in _scratch(site) for path in scratch.rglob("*")] == []
+    for scratch in _scratch(site):
+        assert list(scratch.rglob("*")) == []
+        scratch.rmdir()
 
 
 @pytest.mark.slow
@@ -185,8 +187,13 @@ def test_killed_at_the_worst_moments_it_ends_as_if_nothing_had_happened(
 
 def test_a_second_run_at_the_same_time_says_so_and_does_nothing(undisturbed: TakenIn, tmp_path: Path) -> None:
     site = Site.make(tmp_path / "site")
+    work = [folder / "of the first run" for folder in (site.folder / "staging", *_scratch(site))]
+    for path in work:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     with exclusive(load_settings(site.settings)):
         second = site.run("ingest", "--inbox", undisturbed.inbox)
+    assert [path.exists() for path in work] == [True] * len(work)
     assert second.code == 2
     assert f"Another run works on this archive: wait until it ends, or stop it. (process {os.getpid()})" in second.err
     assert site.tree() == {}
