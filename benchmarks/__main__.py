@@ -56,7 +56,7 @@ def main() -> int:
         plan = Plan(
             rounds=1 if arguments.small else arguments.rounds,
             minutes=arguments.minutes,
-            startup_runs=1 if arguments.small else 3,
+            help_runs=1 if arguments.small else 3,
             stages=not arguments.no_stages,
         )
         bench = Bench(chosen, material, single, work=work, environment=variables, say=_say)

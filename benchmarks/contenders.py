@@ -61,7 +61,7 @@ class Contender(Protocol):
     def commands(self, material: Material, target: Path) -> list[Command]:
         """Give the commands, to be run one after the other, that take a material in below an empty folder."""
 
-    def bare(self) -> tuple[str, ...] | None:
+    def bare(self) -> tuple[str, ...]:
         """Give a command that does nothing but start: `--help`."""
 
 
@@ -81,7 +81,7 @@ class Floor:
         argv = (sys.executable, "-m", "benchmarks.floor", str(material.folder), str(target))
         return [Command(argv=argv, files=material.files)]
 
-    def bare(self) -> tuple[str, ...] | None:
+    def bare(self) -> tuple[str, ...]:
         """Start Python."""
         return (sys.executable, "-c", "pass")
 
@@ -102,7 +102,7 @@ class Bare:
         argv = (dcm2niix_program(), "-z", "y", "-o", str(target), str(material.folder))
         return [Command(argv=argv, files=material.files)]
 
-    def bare(self) -> tuple[str, ...] | None:
+    def bare(self) -> tuple[str, ...]:
         """Print its help."""
         return (dcm2niix_program(), "-h")
 
@@ -134,7 +134,7 @@ class Ours:
         own = ("ingest", "--settings", str(settings), "--inbox", str(material.folder), "--json")
         return Command(argv=(str(_heartbrain()), *own), files=material.files, good=OURS_GOOD, reports=True)
 
-    def bare(self) -> tuple[str, ...] | None:
+    def bare(self) -> tuple[str, ...]:
         """Print its help."""
         return (str(_heartbrain()), "--help")
 
@@ -162,7 +162,7 @@ class Dcm2bids:
             for one in material.sessions
         ]
 
-    def bare(self) -> tuple[str, ...] | None:
+    def bare(self) -> tuple[str, ...]:
         """Print its help."""
         return (_peer("dcm2bids"), "--help")
 
@@ -190,7 +190,7 @@ class Heudiconv:
             for one in material.sessions
         ]
 
-    def bare(self) -> tuple[str, ...] | None:
+    def bare(self) -> tuple[str, ...]:
         """Print its help."""
         return (_peer("heudiconv"), "--help")
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,15 +32,15 @@ class Plan:
         Runs of each contender.
     minutes
         No round begins that would, by the round before, end later than this after the start.
-    startup_runs
-        Runs on one file, and of `--help`, after a first one that fills caches.
+    help_runs
+        Runs of `--help`.
     stages
         Whether one more ingest says where its time goes.
     """
 
     rounds: int
     minutes: float
-    startup_runs: int
+    help_runs: int
     stages: bool
 
 
@@ -77,7 +77,6 @@ class Bench:
         self._work = work
         self._environment = environment
         self._say = say
-        self._startup: dict[str, float] = {}
         self._bare: dict[str, float] = {}
         self._trials: dict[str, list[Trial]] = {one.name: [] for one in contenders}
         #: Seconds of a second ingest of the same folder, when nothing is new; None when ours is not measured.
@@ -91,13 +90,16 @@ class Bench:
         able = [one for one in self._contenders if one.missing() is None]
         for one in able:
             self._say(f"Start-up of {one.name} ...")
-            self._measure_startup(one, plan.startup_runs)
+            self._bare[one.name] = self._help(one, plan.help_runs)
         again = []
         for number in range(1, plan.rounds + 1):
             round_began = time.monotonic()
             for one in able:
                 self._say(f"Round {number} of {plan.rounds}: {one.name} ...")
-                trial, target = self._trial(one)
+                single, target = self._trial(one, self._single)
+                shutil.rmtree(target)
+                trial, target = self._trial(one, self._material)
+                trial = replace(trial, startup_s=single.wall_s)
                 self._trials[one.name].append(trial)
                 if isinstance(one, Ours) and not trial.failures:
                     again.append(self._command(one.ingest(self._material, target)).wall_s)
@@ -116,7 +118,6 @@ class Bench:
             Series(
                 name=one.name,
                 remark=one.remark,
-                startup_s=self._startup.get(one.name, 0.0),
                 bare_s=self._bare.get(one.name, 0.0),
                 processes=max(1, sum(1 for command in self._commands(one) if command.session)),
                 trials=tuple(self._trials[one.name]),
@@ -128,22 +129,16 @@ class Bench:
     def _commands(self, one: Contender) -> list[Command]:
         return [] if one.missing() else one.commands(self._material, self._work)
 
-    def _measure_startup(self, one: Contender, runs: int) -> None:
-        walls = []
-        for _ in range(1 + runs):  # the first fills caches: byte code, pages
-            trial, target = self._trial(one, self._single)
-            walls.append(trial.wall_s)
-            shutil.rmtree(target)
-        self._startup[one.name] = median(walls[1:])
-        bare = one.bare()
-        if bare:
-            command = Command(argv=bare, files=0)
-            self._bare[one.name] = median(self._command(command).wall_s for _ in range(runs))
+    def _help(self, one: Contender, runs: int) -> float:
+        """Run on one file, so that caches are filled (byte code, pages); then time a command that only starts."""
+        _trial, target = self._trial(one, self._single)
+        shutil.rmtree(target)
+        return median(self._command(Command(argv=one.bare(), files=0)).wall_s for _ in range(runs))
 
-    def _trial(self, one: Contender, material: Material | None = None) -> tuple[Trial, Path]:
+    def _trial(self, one: Contender, material: Material) -> tuple[Trial, Path]:
         target = self._work / "target"
         target.mkdir()
-        commands = one.commands(material or self._material, target)
+        commands = one.commands(material, target)
         measured = [(command, self._command(command)) for command in commands]
         bad = [(command, result) for command, result in measured if result.reason]
         trial = Trial(

@@ -19,6 +19,8 @@ class Trial:
     ----------
     wall_s, cpu_s
         Sum over its commands, in seconds.
+    startup_s
+        Wall time on an input of one file just before, in seconds: what starting costs, whatever is to be done.
     peak_mb
         Largest memory of its process tree, in MB.
     files
@@ -35,6 +37,7 @@ class Trial:
     files: int
     images: int
     failures: tuple[str, ...] = ()
+    startup_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +46,16 @@ class Series:
 
     Attributes
     ----------
-    startup_s
-        Wall time on an input of one file, in seconds: what starting costs, whatever is to be done.
     bare_s
         Wall time of `--help`, in seconds.
     processes
-        How often it is started for the whole material, so how often it pays `startup_s`.
+        How often it is started for the whole material, so how often it pays for starting.
     missing
         Why it was not run.
     """
 
     name: str
     remark: str
-    startup_s: float = 0.0
     bare_s: float = 0.0
     processes: int = 1
     trials: tuple[Trial, ...] = ()
@@ -84,9 +84,9 @@ class Row:
     note: str = ""
 
 
-def net_seconds(wall_s: float, series: Series) -> float:
+def net_seconds(trial: Trial, processes: int) -> float:
     """Take off the start-up of every process that a contender is; not below zero."""
-    return max(wall_s - series.processes * series.startup_s, 0.0)
+    return max(trial.wall_s - processes * trial.startup_s, 0.0)
 
 
 def make_rows(all_series: Sequence[Series], total_files: int) -> list[Row]:
@@ -103,11 +103,11 @@ def _row(series: Series, reference: Series | None, total_files: int) -> Row:
     files = min(trial.files for trial in trials)
     pairs = list(zip(trials, reference.trials, strict=False)) if reference else []
     ratios = [own.wall_s / other.wall_s for own, other in pairs if other.wall_s > 0]
-    net = median(net_seconds(trial.wall_s, series) for trial in trials)
+    net = median(net_seconds(trial, series.processes) for trial in trials)
     nets = [
-        net_seconds(own.wall_s, series) / other
+        net_seconds(own, series.processes) / other
         for own, base in pairs
-        if reference and (other := net_seconds(base.wall_s, reference)) > 0
+        if reference and (other := net_seconds(base, reference.processes)) > 0
     ]
     cpus = [own.cpu_s / other.cpu_s for own, other in pairs if other.cpu_s > 0]
     return Row(
@@ -115,7 +115,7 @@ def _row(series: Series, reference: Series | None, total_files: int) -> Row:
         files=files,
         images=min(trial.images for trial in trials),
         wall_s=wall,
-        startup_s=series.startup_s * series.processes,
+        startup_s=median(trial.startup_s for trial in trials) * series.processes,
         bare_s=series.bare_s,
         net_s=net,
         files_per_s=files / wall if wall > 0 and files else None,
