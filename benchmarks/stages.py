@@ -93,7 +93,8 @@ def main(settings_file: Path, inbox: Path, result: Path) -> None:
     """Take an inbox in and write the seconds of each stage and of each function of the workers."""
     clock = StageClock()
     from heartbrain_ingest import crawl, workers  # noqa: PLC0415 - the time to import counts as a stage
-    from heartbrain_ingest.pipeline import Run, RunOptions  # noqa: PLC0415 - the same
+    from heartbrain_ingest.pipeline import Run  # noqa: PLC0415 - the same
+    from heartbrain_ingest.report import RunOptions  # noqa: PLC0415 - the same
     from heartbrain_ingest.settings import load_settings  # noqa: PLC0415 - the same
 
     make_pool = workers.make_pool

@@ -118,7 +118,8 @@ def ingest(
 
     Example: heartbrain ingest --inbox /media/usb/study
     """
-    from heartbrain_ingest.pipeline import Run, RunOptions
+    from heartbrain_ingest.pipeline import Run
+    from heartbrain_ingest.report import RunOptions
     from heartbrain_ingest.shown import ShownProgress, report_data, report_lines, start_log
 
     settings = _settings(ctx)

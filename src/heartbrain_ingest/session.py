@@ -3,112 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from heartbrain_ingest import physio, workers
-from heartbrain_ingest.bids import Candidate, NamedImage, NamingRules, name_session
-from heartbrain_ingest.convert import finish_sidecar, tool_version
-from heartbrain_ingest.deidentify import Identifiers, Subject
-from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, ReadmeHeader, checksum_list, safe_label, write_readme
-from heartbrain_ingest.filesystem.readme import FileEntry
+from heartbrain_ingest.bids import Candidate, NamedImage, name_session
+from heartbrain_ingest.convert import finish_sidecar
+from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, checksum_list, safe_label
 from heartbrain_ingest.ledger import FileRow, Outcome
+from heartbrain_ingest.papers import PublishedSeries, write_certificate, write_facts, write_readme
+from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, SeriesReport, SessionPlan
 
 #: Instances that one worker takes at a time: enough to hide the cost of handing over, few enough to share a series.
 CHUNK = 48
 
 #: Mean size in bytes up to which the files of a series count as small.
 SMALL = 1024 * 1024
-
-MAX_AGE = 90.0  # PS3.15 Annex E, Retain Patient Characteristics: ages over 89 are one group
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionPlan:
-    """What is to be built, decided before anything is read again."""
-
-    project: str
-    subject: Subject
-    #: Session label without `ses-`.
-    session: str
-    #: Shifted date; None for an undated session.
-    day: date | None
-    #: Age in whole years at the scan, None when unknown.
-    age: float | None
-    revision: int
-    #: Name of the folder that this one replaces.
-    revision_of: str | None
-    #: Name of the folder that will be published.
-    folder_name: str
-    rows: Sequence[FileRow]
-    recordings: Sequence[FileRow]
-    identifiers: Identifiers
-    #: Codes to note for the whole session, such as SUBJECT_CONFLICT.
-    codes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileOutcome:
-    """Where one input file went."""
-
-    file_id: int
-    outcome: Outcome
-    code: str | None = None
-    destination: str | None = None
-    sha256: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeriesReport:
-    """What happened to one series, for `heartbrain explain`."""
-
-    uid: str
-    number: int
-    code: str | None
-    report: dict[str, Any]
-
-
-@dataclass(kw_only=True)
-class BuiltSession:
-    """A staged session folder and where every input file went."""
-
-    #: The folder to publish; None when nothing of the session can be published.
-    folder: Path | None
-    outcomes: list[FileOutcome] = field(default_factory=list)
-    series: list[SeriesReport] = field(default_factory=list)
-    #: Why nothing is published.
-    code: str | None = None
-    #: Nothing came that is not published already.
-    unchanged: bool = False
-    #: Codes of what is published all the same.
-    warnings: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildTools:
-    """What building needs of the settings."""
-
-    pool: Executor
-    naming: NamingRules
-    physio: physio.PhysioRules
-    rules_digest: str
-    #: Names of the PS3.15 profile and options in force.
-    profile: Sequence[str]
-    responsible: str
-    fidelity: bool
-    compression_level: int
-    timeout_s: float
-    #: Bytes of memory that one session may use as scratch space.
-    memory_scratch: int
-    archive: Path
-    inbox: Path
 
 
 @dataclass(kw_only=True)
@@ -128,6 +42,15 @@ class _Series:
     @property
     def kept(self) -> list[workers.InstanceResult]:
         return [instance for instance in self.cleaned if instance.code is None]
+
+    def published(self) -> PublishedSeries:
+        """Give what the papers of the session say of the series."""
+        return PublishedSeries(
+            archive=self.archive_name,
+            instances=len(self.kept),
+            result=self.result,
+            images=tuple(named for named in self.named if named.path is not None),
+        )
 
 
 class SessionBuilder:
@@ -194,10 +117,11 @@ class SessionBuilder:
         self._write_images(good)
         self._write_archives(good)
         self._write_recordings(good)
-        self._write_facts(good)
-        self._write_readme(good)
+        papers = [one.published() for one in series]
+        write_facts(self._folder, self._plan, self._tools.responsible, papers)
+        write_readme(self._folder, self._plan, self._tools.responsible, papers)
         leaks, exempted = self._audit()
-        self._write_certificate(series, exempted)
+        write_certificate(self._folder, self._plan, self._tools, papers, exempted)
         self._report(series)
         if leaks:
             self._refuse(leaks)
@@ -449,84 +373,6 @@ class SessionBuilder:
             path=_with_suffix(self._folder / named.path, ".nii.gz"), start_s=start, duration_s=volumes * repetition
         )
 
-    # what describes the session
-
-    def _write_facts(self, series: list[_Series]) -> None:
-        header = series[0].result.header
-        sidecar = series[0].result.images[0].sidecar
-        facts = {
-            "Project": self._plan.project,
-            "Subject": f"sub-{self._plan.subject.label}",
-            "Session": f"ses-{self._plan.session}",
-            "Date": self._plan.day.isoformat() if self._plan.day else None,
-            "Age": _age(self._plan.age, header.get("PatientAge")),
-            "Sex": header.get("PatientSex") or None,
-            "Responsible": self._tools.responsible,
-            "Revision": self._plan.revision,
-            "Device": header.get("DeviceSerialNumber") or None,
-            "Manufacturer": sidecar.get("Manufacturer") or header.get("Manufacturer") or None,
-            "ManufacturersModelName": sidecar.get("ManufacturersModelName") or None,
-            "MagneticFieldStrength": sidecar.get("MagneticFieldStrength"),
-        }
-        self._write_json("session.json", facts)
-
-    def _write_certificate(self, series: list[_Series], exempted: Mapping[str, int]) -> None:
-        checked = Counter(one.result.fidelity for one in series)
-        certificate = {
-            "Deidentification": {
-                "RulesDigest": self._tools.rules_digest,
-                "Profile": list(self._tools.profile),
-                "Instances": sum(len(one.kept) for one in series),
-            },
-            "Fidelity": {name: checked[name] for name in sorted(checked)},
-            "LeakAudit": {
-                "Identifiers": len(self._plan.identifiers.values),
-                "Hits": 0,
-                "Exempted": dict(sorted(exempted.items())),
-            },
-            "Refused": dict(sorted(Counter(one.result.code for one in series if one.result.code).items())),
-            "Tools": {"dcm2niix": tool_version()},
-        }
-        self._write_json("certificate.json", certificate)
-
-    def _write_readme(self, series: list[_Series]) -> None:
-        results = [
-            FileEntry(
-                file=f"{named.path.as_posix()}.nii.gz",
-                description=f"{named.naming.record_type}, rule {named.naming.rule}",
-            )
-            for one in series
-            for named in one.named
-            if named.path is not None
-        ]
-        sources = [
-            FileEntry(
-                file=f"sourcedata/dicom/{one.archive_name}",
-                description=f"De-identified DICOM, {len(one.kept)} instances",
-            )
-            for one in series
-        ]
-        subject, session = f"sub-{self._plan.subject.label}", f"ses-{self._plan.session}"
-        header = ReadmeHeader(
-            responsible=(self._tools.responsible,),
-            description=f"MRI session {session} of {subject}",
-            sources=tuple(sources),
-            results=tuple(sorted(results, key=lambda entry: entry.file)),
-            tags=("MRI", "BIDS", "de-identified"),
-            revisionOf=self._plan.revision_of,
-        )
-        body = (
-            f"# {subject} {session}\n\n"
-            "De-identified images with their acquisition parameters (BIDS), and the de-identified DICOM they come\n"
-            "from. Dates are shifted by a number of days of the subject's own. `certificate.json` says what was done\n"
-            "and how it was checked."
-        )
-        write_readme(self._folder, header, body)
-
-    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True)
-        (self._folder / name).write_text(text + "\n", encoding="utf-8")
-
     # audit
 
     def _audit(self) -> tuple[list[tuple[str, str]], dict[str, int]]:
@@ -631,13 +477,6 @@ def _added(named: NamedImage, one: _Series) -> dict[str, Any]:
         "BValues": list(named.candidate.b_values) or None,
     }
     return added
-
-
-def _age(known: float | None, text: object) -> float | None:
-    if known is None and isinstance(text, str) and text[:3].isdigit():
-        unit = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}.get(text[3:4].upper())
-        known = math.floor(int(text[:3]) * unit) if unit else None
-    return None if known is None else float(min(known, MAX_AGE))
 
 
 def _seconds(time: str) -> float | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from heartbrain_ingest.overview import Status
-    from heartbrain_ingest.pipeline import RunReport
+    from heartbrain_ingest.report import RunReport
 
 LOG_NAME = "heartbrain.log"
 _PLAIN_WIDTH = 200

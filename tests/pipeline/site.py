@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from heartbrain_ingest.pipeline import Run, RunOptions, RunReport
+from heartbrain_ingest.pipeline import Run
+from heartbrain_ingest.report import RunOptions, RunReport
 from heartbrain_ingest.settings import load_settings
 from heartbrain_ingest.site import make_site
 

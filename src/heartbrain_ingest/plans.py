@@ -1,0 +1,97 @@
+"""What is decided before a session is built, and what comes out of building it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from heartbrain_ingest.bids import NamingRules
+from heartbrain_ingest.deidentify import Identifiers, Subject
+from heartbrain_ingest.ledger import FileRow, Outcome
+from heartbrain_ingest.physio import PhysioRules
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionPlan:
+    """What is to be built, decided before anything is read again."""
+
+    project: str
+    subject: Subject
+    #: Session label without `ses-`.
+    session: str
+    #: Shifted date; None for an undated session.
+    day: date | None
+    #: Age in whole years at the scan, None when unknown.
+    age: float | None
+    revision: int
+    #: Name of the folder that this one replaces.
+    revision_of: str | None
+    #: Name of the folder that will be published.
+    folder_name: str
+    rows: Sequence[FileRow]
+    recordings: Sequence[FileRow]
+    identifiers: Identifiers
+    #: Codes to note for the whole session, such as SUBJECT_CONFLICT.
+    codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOutcome:
+    """Where one input file went."""
+
+    file_id: int
+    outcome: Outcome
+    code: str | None = None
+    destination: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesReport:
+    """What happened to one series, for `heartbrain explain`."""
+
+    uid: str
+    number: int
+    code: str | None
+    report: dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class BuiltSession:
+    """A staged session folder and where every input file went."""
+
+    #: The folder to publish; None when nothing of the session can be published.
+    folder: Path | None
+    outcomes: list[FileOutcome] = field(default_factory=list)
+    series: list[SeriesReport] = field(default_factory=list)
+    #: Why nothing is published.
+    code: str | None = None
+    #: Nothing came that is not published already.
+    unchanged: bool = False
+    #: Codes of what is published all the same.
+    warnings: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildTools:
+    """What building needs of the settings."""
+
+    pool: Executor
+    naming: NamingRules
+    physio: PhysioRules
+    rules_digest: str
+    #: Names of the PS3.15 profile and options in force.
+    profile: Sequence[str]
+    responsible: str
+    fidelity: bool
+    compression_level: int
+    timeout_s: float
+    #: Bytes of memory that one session may use as scratch space.
+    memory_scratch: int
+    archive: Path
+    inbox: Path
