@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from .catalog import Catalog
 from .dates import now
+from .lql.versions import archive
 from .model import EntityDraft, EntityInfo, PropertySpec, Role, fold
 from .render import Entity, Statement, VersionStamp, documents, draft_parents, entity_xml, without_version
 from .storage import members
@@ -134,6 +135,7 @@ class Batch:
                 for stamp, number in (stamps[draft.id],)
             ],
         )
+        archive(self._connection, [draft.id for draft in drafts])
 
     def _write_details(self, drafts: list[EntityDraft]) -> None:
         parents = [

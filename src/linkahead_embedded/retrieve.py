@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from .dates import iso
 from .errors import Code, QueryError
+from .lql.ast import Query
 from .lql.parser import parse
 from .lql.planner import Planner
 from .lql.select import selection
+from .lql.versions import Version, all_versions, versions
 from .model import Message
-from .render import documents
+from .render import documents, entity_xml, load
 from .storage import generation
 from .transactions import find, missing_xml
 from .xml_codec import attribute, message_xml
@@ -113,8 +116,12 @@ def query(
     """
     try:
         parsed = parse(text)
-        plan = Planner(connection, user).plan(parsed)
-        ids = [row[0] for row in connection.execute(plan.text, plan.parameters)]
+        with all_versions(connection) if parsed.is_any_version else nullcontext():
+            plan = Planner(connection, user).plan(parsed)
+            ids = [row[0] for row in connection.execute(plan.text, plan.parameters)]
+            if parsed.is_any_version:
+                found = versions(connection, ids)
+                return _versions_found(connection, text, parsed, found, page, hidden)
     except QueryError as problem:
         return [_query_xml(text, 0, None), message_xml(Message("Error", problem.code, problem.description))]
     except (sqlite3.OperationalError, sqlite3.DataError, RecursionError, OverflowError) as problem:
@@ -132,6 +139,36 @@ def query(
         return [head, *selection(connection, ids, parsed.selectors)]
     xml = documents(connection, ids)
     return [head, *(xml[one] for one in ids)]
+
+
+def _versions_found(
+    connection: sqlite3.Connection,
+    text: str,
+    parsed: Query,
+    found: list[Version],
+    page: str | None,
+    hidden: Readable | None,
+) -> list[str]:
+    """Answer with versions; the same entity may be there several times."""
+    if hidden is not None:
+        denied = hidden(connection, sorted({one.entity for one in found}))
+        found = [one for one in found if one.entity not in denied]
+    head = _query_xml(text, len(found), generation(connection))
+    if parsed.kind == "COUNT":
+        return [head]
+    if page is not None:
+        found = found[_page(page)]
+    keys = [one.key for one in found]
+    if parsed.kind == "SELECT":
+        xml = dict(zip(sorted(keys), selection(connection, keys, parsed.selectors), strict=True))
+    else:
+        xml = {entity.info.id: entity_xml(entity) for entity in load(connection, keys)}
+    return [head, *(xml[one.key] if one.key > 0 else _past(xml[one.key], one) for one in found)]
+
+
+def _past(xml: str, version: Version) -> str:
+    """Give an archived version the id of its entity, and take the mark of the present one off."""
+    return xml.replace(f' id="{version.key}"', f' id="{version.entity}"', 1).replace(' head="true"/>', "/>", 1)
 
 
 def _page(text: str) -> slice:

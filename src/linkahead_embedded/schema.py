@@ -155,7 +155,71 @@ VALUES
     (24, 'Property', 'unit', 'unit', 'Unit of a property', 1, 'internal24', 1, 0, 'system', 0, 'system');
 """
 
-MIGRATIONS: tuple[str, ...] = (TABLES,)
+OLD_VERSIONS_AND_BLOBS = """
+CREATE TABLE old_entity (
+    key INTEGER PRIMARY KEY,
+    entity INTEGER NOT NULL REFERENCES entity (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    name TEXT,
+    name_key TEXT,
+    description TEXT,
+    type INTEGER,
+    is_list INTEGER NOT NULL,
+    unit TEXT,
+    content TEXT,
+    path TEXT,
+    checksum TEXT,
+    size INTEGER,
+    version TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    changed_by TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX old_entity_version ON old_entity (entity, number);
+CREATE INDEX old_entity_name ON old_entity (name_key) WHERE name_key IS NOT NULL;
+
+CREATE TABLE old_parent (
+    version INTEGER NOT NULL REFERENCES old_entity (key) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    parent INTEGER NOT NULL,
+    PRIMARY KEY (version, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX old_parent_parent ON old_parent (parent, version);
+
+CREATE TABLE old_statement (
+    version INTEGER NOT NULL REFERENCES old_entity (key) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    item INTEGER NOT NULL,
+    property INTEGER NOT NULL,
+    usage INTEGER NOT NULL,
+    text TEXT,
+    number ANY,
+    target INTEGER,
+    low INTEGER,
+    high INTEGER,
+    lexical TEXT,
+    PRIMARY KEY (version, position, item)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX old_statement_property ON old_statement (property, version);
+CREATE INDEX old_statement_target ON old_statement (target) WHERE target IS NOT NULL;
+
+CREATE TABLE pending_blob (
+    location TEXT NOT NULL,
+    request TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (location, request)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE thumbnail (
+    entity INTEGER PRIMARY KEY REFERENCES entity (id) ON DELETE CASCADE,
+    location TEXT NOT NULL
+) STRICT;
+CREATE INDEX thumbnail_location ON thumbnail (location);
+"""
+
+MIGRATIONS: tuple[str, ...] = (TABLES, OLD_VERSIONS_AND_BLOBS)
 """`MIGRATIONS[n]` brings a file from version n to n + 1. Entries are only ever appended."""
 
 

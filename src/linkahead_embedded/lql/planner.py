@@ -81,8 +81,6 @@ class Planner:
         QueryError
             If the query has too many conditions or asks for what is not implemented.
         """
-        if query.is_any_version:
-            raise QueryError("ANY VERSION OF is not implemented by the embedded LinkAhead.", Code.NOT_IMPLEMENTED)
         wanted = simplified(query.filter) if query.filter is not None else None
         if wanted is not None and conditions_in(wanted) > MAX_CONDITIONS:
             raise QueryError(f"The query has more than {MAX_CONDITIONS} conditions.", Code.QUERY_LIMIT)
