@@ -192,12 +192,14 @@ class Ledger:
         path.chmod(0o600)
 
     def _prepare(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            self._connection.executescript(script)
-        elif version != SCHEMA_VERSION:
-            raise LedgerError(f"it has schema version {version}, this program needs {SCHEMA_VERSION}")
+        with self.transaction():  # two commands may open a new site at the same time
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise LedgerError(f"it has schema version {version}, this program needs {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file."""

@@ -64,7 +64,7 @@ class Run:
         self._physio = physio.load_rules(settings.rules("physio.yml"))
         self._ledger = Ledger(settings.ledger)
         self._scratch = settings.folders.state / "scratch"
-        self._memory = memory_folder(settings.folders.state) if settings.conversion.memory_scratch_mib else None
+        self._memory: Path | None = None
         self._executor: Executor | None = None
         self._arrivals = Arrivals(
             settings,
@@ -94,25 +94,33 @@ class Run:
         """
         began = time.monotonic()
         try:
+            # Everything that belongs to the archive's one run is made and removed while the lock is held.
             with exclusive(self._settings):
-                self._recover()
-                self._arrivals.scan()
-                self._arrivals.group()
-                if not self._options.dry_run:
-                    self._crawl()
-                    self._publish_deliveries()
-                self._balance()
-                self._arrivals.tidy()
+                self._work()
         finally:
-            if self._executor is not None:
-                self._executor.shutdown(cancel_futures=True)
-            if self._memory is not None:
-                shutil.rmtree(self._memory, ignore_errors=True)
             self._ledger.close()
         if self._trouble is not None:
             raise self._trouble
         self._report.seconds = time.monotonic() - began
         return self._report
+
+    def _work(self) -> None:
+        if self._settings.conversion.memory_scratch_mib:
+            self._memory = memory_folder(self._settings.folders.state)
+        try:
+            self._recover()
+            self._arrivals.scan()
+            self._arrivals.group()
+            if not self._options.dry_run:
+                self._crawl()
+                self._publish_deliveries()
+            self._balance()
+            self._arrivals.tidy()
+        finally:
+            if self._executor is not None:
+                self._executor.shutdown(cancel_futures=True)
+            if self._memory is not None:
+                shutil.rmtree(self._memory, ignore_errors=True)
 
     # taking up an interrupted run
 
@@ -121,8 +129,8 @@ class Run:
         for folder in (self._settings.folders.staging, self._scratch):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._memory is not None:
-            shutil.rmtree(self._memory, ignore_errors=True)
+        for leftover in self._memory.iterdir() if self._memory else ():
+            shutil.rmtree(leftover, ignore_errors=True)
         for delivery in self._ledger.deliveries(DeliveryState.PUBLISHING):
             if delivery.target and (self._settings.folders.archive / delivery.target).is_dir():
                 self._mark_published(delivery.id, delivery.target)
