@@ -263,8 +263,21 @@ def linkahead() -> None:
 )
 @click.option("--user", default="heartbrain", show_default=True, help="Name of the user who may log in.")
 @click.option("--password", envvar="HEARTBRAIN_LINKAHEAD_PASSWORD", hidden=True)
+@click.option(
+    "--scripts",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the scripts that clients may run  [default: none]",
+)
 @click.pass_context
-def serve(ctx: click.Context, database: Path | None, host: str, port: int, user: str, password: str | None) -> None:
+def serve(
+    ctx: click.Context,
+    database: Path | None,
+    host: str,
+    port: int,
+    user: str,
+    password: str | None,
+    scripts: Path | None,
+) -> None:
     """Serve the embedded LinkAhead over HTTP, for the official client and for browsers.
 
     The password comes from the environment variable HEARTBRAIN_LINKAHEAD_PASSWORD.
@@ -286,6 +299,7 @@ def serve(ctx: click.Context, database: Path | None, host: str, port: int, user:
         file_root=file_root,
         user=user,
         password=password,
+        scripts=scripts,
         ready=lambda url: click.echo(f"The embedded LinkAhead answers at {url} (stop with Ctrl-C)"),
     )
 

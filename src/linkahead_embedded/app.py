@@ -15,6 +15,7 @@ from .entity_api import EntityApi
 from .errors import Code, EmbeddedError, QueryError, RequestError
 from .exchange import Call, Request, Response, answer, decode, error_response, take_apart
 from .files import FileStore
+from .scripting import ScriptingApi
 from .storage import Database
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Application:
     def __init__(self, database: Database, files: FileStore) -> None:
         self.database = database
         self.files = files
+        self.scripting = ScriptingApi(database)
         self._gate = Gate(database)
         entities = EntityApi(database, files)
         self._routes: dict[tuple[str, str], tuple[str | None, Handler]] = {
@@ -38,7 +40,9 @@ class Application:
             ("PUT", "Entity"): (access.UPDATE, entities.update),
             ("DELETE", "Entity"): (access.DELETE, entities.delete),
             ("GET", "FileSystem"): (access.RETRIEVE, entities.download),
+            ("GET", "Thumbnails"): (access.RETRIEVE, entities.thumbnail),
             ("GET", "Info"): (access.RETRIEVE, entities.info),
+            ("POST", "scripting"): (None, self.scripting.run),
             ("GET", "EntityPermissions"): (access.RETRIEVE, entity_permissions),
         }
         for key, handler in AdminApi(database).routes().items():

@@ -42,11 +42,17 @@ def back_up(database: Path, target: Path) -> BackedUp:
             raise DatabaseUnusableError(f"The copy of {database} is damaged: {'; '.join(problems[:5])}")
         entities = int(copy.connection().execute("SELECT count(*) FROM entity WHERE id >= 100").fetchone()[0])
         blobs = copy.connection().execute(
-            "SELECT DISTINCT location, checksum FROM entity WHERE storage = ?", (MANAGED,)
+            "SELECT location FROM entity WHERE storage = ? UNION SELECT location FROM thumbnail "
+            "UNION SELECT location FROM folder_file",
+            (MANAGED,),
         )
         count = 0
-        for location, checksum in blobs.fetchall():
-            _copy(application.files.folder / location, target.with_name(target.name + BLOBS) / location, checksum)
+        for (location,) in blobs.fetchall():
+            _copy(
+                application.files.folder / location,
+                target.with_name(target.name + BLOBS) / location,
+                Path(location).name,
+            )
             count += 1
         copy.connection().execute("PRAGMA journal_mode = DELETE")
     finally:

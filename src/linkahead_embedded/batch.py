@@ -161,7 +161,22 @@ class Batch:
                         for item, value in enumerate(values)
                         if item
                     ]
+        self._write_uploads(drafts)
         self._connection.executemany(f"INSERT INTO statement VALUES ({', '.join('?' * 11)})", rows)
+
+    def _write_uploads(self, drafts: list[EntityDraft]) -> None:
+        """Note what belongs to uploaded files beside their bytes."""
+        uploaded = [draft for draft in drafts if draft.upload is not None]
+        for table in ("folder_file", "thumbnail"):
+            self._connection.executemany(f"DELETE FROM {table} WHERE entity = ?", [(draft.id,) for draft in uploaded])
+        self._connection.executemany(
+            "INSERT INTO folder_file VALUES (?, ?, ?, ?)",
+            [(draft.id, *one) for draft in uploaded for one in draft.folder_files or ()],
+        )
+        self._connection.executemany(
+            "INSERT INTO thumbnail VALUES (?, ?)",
+            [(draft.id, draft.thumbnail) for draft in uploaded if draft.thumbnail is not None],
+        )
 
     def _usage(self, spec: PropertySpec) -> int:
         """Find or write the row that says how a property is used."""

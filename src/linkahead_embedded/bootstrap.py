@@ -18,8 +18,12 @@ _applications: dict[Path, Application] = {}
 _lock = threading.Lock()
 
 
-def open_application(database: str | Path, file_root: str | Path | None = None) -> Application:
+def open_application(
+    database: str | Path, file_root: str | Path | None = None, scripts: str | Path | None = None
+) -> Application:
     """Open the application on a database file; one for each file in a process.
+
+    `scripts` is not remembered: who may start programs is said anew each time.
 
     Raises
     ------
@@ -35,6 +39,8 @@ def open_application(database: str | Path, file_root: str | Path | None = None) 
             _applications[path] = application
         root = _remembered_root(application.database, file_root)
         application.files.root = root
+        if scripts is not None:
+            application.scripting.folder = Path(scripts)
     return application
 
 
@@ -62,9 +68,11 @@ def _remembered_root(database: Database, given: str | Path | None) -> Path | Non
     return None if kept is None else (folder / kept).resolve()
 
 
-def connect_client(database: str | Path, file_root: str | Path | None, user: str) -> None:
+def connect_client(
+    database: str | Path, file_root: str | Path | None, user: str, scripts: str | Path | None = None
+) -> None:
     """Configure the official client's process-wide connection onto a database file."""
-    application = open_application(database, file_root)
+    application = open_application(database, file_root, scripts)
     from linkahead.connection.connection import configure_connection  # noqa: PLC0415 - a second of start-up
 
     from .inprocess import InProcessConnection  # noqa: PLC0415 - needs the client

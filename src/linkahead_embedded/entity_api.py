@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from functools import partial
 
 from . import access, file_import, retrieve
 from .auth import User
+from .blobs import BlobKeeper
+from .consistency import check_files
 from .errors import Code, RequestError
 from .exchange import Call, Response, answer, file_response
-from .files import FileStore
+from .files import FOLDER, MANAGED, FileStore
 from .storage import Database
 from .transactions import Outcome, Writer
 from .validate import Rules
@@ -22,11 +25,16 @@ class EntityApi:
     def __init__(self, database: Database, files: FileStore) -> None:
         self._database = database
         self._files = files
+        self._blobs = BlobKeeper(database, files)
 
     def retrieve(self, call: Call) -> Response:
         """GET Entity: by ids and names, or by query."""
         if "InsertFilesInDir" in call.flags:
             return self._preview(call)
+        if "fileStorageConsistency" in call.flags:
+            self._may_import(call)
+            found = check_files(self._database, self._files, call.flags["fileStorageConsistency"])
+            return answer(call.user, [message_xml(one) for one in found], count=0)
         hidden = partial(access.denied, user=call.user, permission="RETRIEVE:ENTITY")
         with self._database.read() as connection:
             if "query" in call.flags:
@@ -47,8 +55,8 @@ class EntityApi:
         for draft in drafts:
             if draft.role is None and not draft.has_errors:
                 draft.error(Code.ROLE_MISMATCH, "An entity needs a role to be inserted.")
-        self._files.prepare(drafts, call.request.uploads)
-        return _answer(call, self._writer(call.user).insert(drafts, _rules(call.flags)))
+        with self._blobs.holding(drafts, call.request.uploads):
+            return _answer(call, self._writer(call.user).insert(drafts, _rules(call.flags)))
 
     def _import(self, call: Call) -> Response:
         """Insert the files of a folder; what is a File entity already is left as it is."""
@@ -74,26 +82,44 @@ class EntityApi:
     def _may_import(self, call: Call) -> None:
         with self._database.read() as connection:
             if not access.may(connection, call.user, access.ADMINISTRATE):
-                raise RequestError(403, "Only administrators import folders.", Code.NOT_PERMITTED)
+                raise RequestError(403, "Only administrators import and check folders.", Code.NOT_PERMITTED)
 
     def update(self, call: Call) -> Response:
         """PUT Entity."""
         drafts = parse_entities(call.request.body, "Update")
-        self._files.prepare(drafts, call.request.uploads, is_update=True)
-        return _answer(call, self._writer(call.user).update(drafts, _rules(call.flags)))
+        with self._blobs.holding(drafts, call.request.uploads, is_update=True):
+            outcome = self._writer(call.user).update(drafts, _rules(call.flags))
+        self._blobs.collect()
+        return _answer(call, outcome)
 
     def delete(self, call: Call) -> Response:
         """DELETE Entity."""
-        return _answer(call, self._writer(call.user).delete(call.names()))
+        outcome = self._writer(call.user).delete(call.names())
+        self._blobs.collect()
+        return _answer(call, outcome)
 
     def download(self, call: Call) -> Response:
-        """GET FileSystem: the bytes of a File entity."""
+        """GET FileSystem: the bytes of a File entity, or of a file in a folder that is one."""
         path = "/" + "/".join(call.rest)
         with self._database.read() as connection:
             row = connection.execute("SELECT id, storage, location FROM entity WHERE path = ?", (path,)).fetchone()
-            is_denied = row is not None and access.denied(connection, [row[0]], "RETRIEVE:FILE", user=call.user)
-        if is_denied:
+            return self._bytes(connection, call, row or _in_folder(connection, path))
+
+    def thumbnail(self, call: Call) -> Response:
+        """GET Thumbnails: the small picture that was uploaded with a File."""
+        path = "/" + "/".join(call.rest)
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT e.id, ?, t.location FROM thumbnail t JOIN entity e ON e.id = t.entity WHERE e.path = ?",
+                (MANAGED, path),
+            ).fetchone()
+            return self._bytes(connection, call, row)
+
+    def _bytes(self, connection: sqlite3.Connection, call: Call, row: tuple[int, str, str] | None) -> Response:
+        if row is not None and access.denied(connection, [row[0]], "RETRIEVE:FILE", user=call.user):
             raise RequestError(403, "You are not permitted to download this file.", Code.NOT_PERMITTED)
+        if row is not None and row[1] == FOLDER:
+            raise RequestError(404, "This is a folder; only the files in it can be downloaded.", Code.NO_FILE)
         located = None if row is None else self._files.locate(row[1], row[2])
         if located is None:
             raise RequestError(404, "There is no such file.", Code.NO_FILE)
@@ -113,6 +139,20 @@ class EntityApi:
 
     def _writer(self, user: User) -> Writer:
         return Writer(self._database, user.name, partial(access.denied, user=user))
+
+
+def _in_folder(connection: sqlite3.Connection, path: str) -> tuple[int, str, str] | None:
+    """Find a file in an uploaded folder by its path."""
+    parts = path.split("/")
+    for length in range(len(parts) - 1, 1, -1):
+        row: tuple[int, str, str] | None = connection.execute(
+            "SELECT e.id, ?, f.location FROM entity e JOIN folder_file f ON f.entity = e.id "
+            "WHERE e.path = ? AND f.name = ?",
+            (MANAGED, "/".join(parts[:length]), "/".join(parts[length:])),
+        ).fetchone()
+        if row is not None:
+            return row
+    return None
 
 
 def _answer(call: Call, outcome: Outcome) -> Response:

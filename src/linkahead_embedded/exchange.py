@@ -24,7 +24,7 @@ class Request:
     """A request.
 
     `path` is relative and still percent-encoded, with its query string. `uploads` are the files of a multipart body,
-    `body` is its first part. Names of headers are in lower case.
+    `body` is its first part, `fields` are those of its parts that are no files. Names of headers are in lower case.
     """
 
     method: str
@@ -32,6 +32,7 @@ class Request:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     uploads: Mapping[str, Upload] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ class Call:
 
     @property
     def form(self) -> dict[str, str]:
-        """The fields of a form body."""
+        """The fields of a form body, or those of a multipart body."""
+        if self.request.fields:
+            return dict(self.request.fields)
         return dict(parse_qsl(self.request.body.decode("utf-8", "replace"), keep_blank_values=True))
 
     @property

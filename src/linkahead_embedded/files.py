@@ -8,24 +8,38 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from .errors import Code
-from .model import EntityDraft, Role, StoredFile
+from .model import EntityDraft, FolderFile, Role, StoredFile
 
 _BLOCK = 1 << 20
 _MAX_PATH = 4000
-MANAGED, LINKED = "managed", "linked"
+MANAGED, LINKED, FOLDER = "managed", "linked", "folder"
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came with a request, spooled to disk."""
+    """A file that came with a request, spooled to disk; or a whole folder.
 
-    path: Path
+    Attributes
+    ----------
+    path
+        Where the bytes are; None for a folder.
+    part, name
+        Name of the part, and file name in it.
+    files
+        What is in the folder, by path in it; None for a folder in it.
+    """
+
+    path: Path | None
     thumbnail: Path | None = None
+    part: str = ""
+    name: str = ""
+    files: Mapping[str, Path | None] = field(default_factory=dict)
 
 
 class FileStore:
@@ -64,7 +78,7 @@ class FileStore:
             if upload is None:
                 draft.error(Code.NO_FILE, f"No file was uploaded for '{path}'.")
             else:
-                self._store_upload(draft, upload)
+                self._take_upload(draft, upload)
         elif not is_update:
             draft.file = self._link(path)
             if draft.file is None:
@@ -73,23 +87,46 @@ class FileStore:
                     f"The file does not exist on the server: '{path}'. Upload it, or put it below the file root.",
                 )
 
-    def _store_upload(self, draft: EntityDraft, upload: Upload) -> None:
-        size, checksum = measure(upload.path)
+    def _take_upload(self, draft: EntityDraft, upload: Upload) -> None:
+        if upload.path is None:
+            found = {name: (*measure(path), path) for name, path in upload.files.items() if path is not None}
+            checksum = folder_checksum({name: one[1] for name, one in found.items()}, upload.files.keys())
+            draft.folder_files = [FolderFile(name, _location(one[1]), one[0]) for name, one in sorted(found.items())]
+            draft.file = StoredFile(FOLDER, "", sum(one[0] for one in found.values()), checksum)
+        else:
+            size, checksum = measure(upload.path)
+            draft.file = StoredFile(MANAGED, _location(checksum), size, checksum)
+        if upload.thumbnail is not None:
+            draft.thumbnail = _location(measure(upload.thumbnail)[1])
         if draft.checksum is not None and draft.checksum.lower() != checksum:
             draft.error(Code.CHECKSUM, f"The checksum of the uploaded file '{draft.path}' is wrong.")
-            return
-        draft.file = self.store(upload.path, size, checksum)
 
-    def store(self, source: Path, size: int, checksum: str) -> StoredFile:
-        """Move a spooled file among the blobs. A blob that nobody comes to use is harmless."""
-        location = f"{checksum[:2]}/{checksum}"
+    @staticmethod
+    def pending(drafts: list[EntityDraft], uploads: Mapping[str, Upload]) -> dict[str, Path]:
+        """Give the blobs that drafts need and that came with the request: location -> spooled file."""
+        found: dict[str, Path] = {}
+        for draft in drafts:
+            upload = uploads.get(draft.upload or "")
+            if upload is None or draft.file is None or draft.has_errors:
+                continue
+            if upload.path is not None:
+                found[draft.file.location] = upload.path
+            if draft.thumbnail is not None and upload.thumbnail is not None:
+                found[draft.thumbnail] = upload.thumbnail
+            for one in draft.folder_files or ():
+                path = upload.files[one.name]
+                if path is not None:
+                    found[one.location] = path
+        return found
+
+    def keep(self, source: Path, location: str) -> None:
+        """Move a spooled file among the blobs, unless its bytes are there already."""
         target = self.folder / location
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             with source.open("rb") as stream:
                 os.fsync(stream.fileno())
             source.replace(target)
-        return StoredFile(MANAGED, location, size, checksum)
 
     def _link(self, path: str) -> StoredFile | None:
         if self.root is None:
@@ -103,7 +140,7 @@ class FileStore:
     def locate(self, storage: str, location: str) -> Path | None:
         """Give the path of stored bytes; None if they are gone or a link now leads out of the root."""
         base = self.folder if storage == MANAGED else self.root
-        if base is None:
+        if base is None or storage == FOLDER:
             return None
         path = (base / location).resolve()
         return path if path.is_file() and (storage == MANAGED or path.is_relative_to(base)) else None
@@ -141,3 +178,28 @@ def measure(path: Path) -> tuple[int, str]:
             digest.update(block)
             size += len(block)
     return size, digest.hexdigest()
+
+
+def _location(checksum: str) -> str:
+    return f"{checksum[:2]}/{checksum}"
+
+
+def folder_checksum(checksums: Mapping[str, str], names: Iterable[str]) -> str:
+    """Give the checksum of a folder as the client computes it: over names of folders and checksums of files, in order.
+
+    The client sorts by its locale, which is by code point unless a program sets another.
+    """
+    tree: dict[str, Any] = {}
+    for name in names:
+        place = tree
+        for part in name.split("/"):
+            place = place.setdefault(part, {})
+
+    def digest(place: dict[str, Any], path: str) -> str:
+        text = ""
+        for name, below in sorted(place.items()):
+            inner = f"{path}{name}"
+            text += checksums[inner] if inner in checksums else name + digest(below, inner + "/")
+        return hashlib.sha512(text.encode()).hexdigest()
+
+    return digest(tree, "")

@@ -12,8 +12,7 @@ from linkahead.connection.interface import CaosDBHTTPResponse, CaosDBServerConne
 from .app import Application
 from .auth import User
 from .exchange import Request, Response
-from .files import Upload
-from .multipart import parse_multipart
+from .multipart import Parts, parse_multipart
 
 
 class InProcessResponse(CaosDBHTTPResponse):
@@ -74,20 +73,23 @@ class InProcessConnection(CaosDBServerConnection):
         names = {key.lower(): value for key, value in (headers or {}).items()}
         spooled: list[Path] = []
         try:
-            content, uploads = self._body(body, names, spooled)
-            response = self._application.handle(Request(method, path, content, names, uploads), self._user)
+            parts = self._body(body, names, spooled)
+            request = Request(method, path, parts.body, names, parts.uploads, parts.fields)
+            response = self._application.handle(request, self._user)
         finally:
             for one in spooled:
                 one.unlink(missing_ok=True)
         return InProcessResponse(response)
 
-    def _body(self, body: Any, headers: dict[str, str], spooled: list[Path]) -> tuple[bytes, dict[str, Upload]]:
+    def _body(self, body: Any, headers: dict[str, str], spooled: list[Path]) -> Parts:
         if body is None:
-            return b"", {}
-        if isinstance(body, MultipartYielder):
-            stream = ReadableMultiparts(body)  # type: ignore[no-untyped-call]  # the client is half typed
+            return Parts(b"", {}, {})
+        if isinstance(body, MultipartYielder | ReadableMultiparts):
+            stream: Any = body
+            if isinstance(body, MultipartYielder):
+                stream = ReadableMultiparts(body)  # type: ignore[no-untyped-call]  # the client is half typed
             return parse_multipart(stream.read, headers.get("content-type", ""), self._application.files.spool, spooled)
-        return (body.encode() if isinstance(body, str) else bytes(body)), {}
+        return Parts(body.encode() if isinstance(body, str) else bytes(body), {}, {})
 
 
 def body_of(response: Response) -> bytes:

@@ -150,6 +150,10 @@ class EntityDraft:
     resolved_type: Datatype | None = None
     typed: list[Typed] = field(default_factory=list)
     file: StoredFile | None = None
+    folder_files: list[FolderFile] | None = None
+    """What is in a folder that was uploaded; None for a file."""
+    thumbnail: str | None = None
+    """Location of the blob of an uploaded thumbnail."""
 
     def error(self, code: int, description: str) -> None:
         """Note an error on the entity itself."""
@@ -176,6 +180,14 @@ class StoredFile:
     location: str
     size: int
     checksum: str
+
+
+class FolderFile(NamedTuple):
+    """A file in an uploaded folder: path in it, location of the blob, bytes."""
+
+    name: str
+    location: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count as count_from
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import RequestError
 from .files import Upload
@@ -18,7 +20,10 @@ _BLOCK = 1 << 16
 _MAX_HEADER = 1 << 14
 _MAX_XML = 1 << 28
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]{1,70})"?', re.IGNORECASE)
-_FILENAME = re.compile(r'filename="(.*)"', re.DOTALL)
+_NAME = re.compile(r'[;\s]name="([^"]*)"')
+_FILENAME = re.compile(r'filename="(.*)"')
+_MAX_FIELD = 1 << 20
+_MAX_PARTS = 100_000
 _THUMBNAIL = ".thumbnail"
 Read = Callable[[int], bytes]
 
@@ -67,9 +72,15 @@ class _Limited:
             raise RequestError(413, f"{self._what} of the multipart body is too large.")
 
 
-def parse_multipart(
-    read: Read, content_type: str, spool: Callable[[], Path], spooled: list[Path]
-) -> tuple[bytes, dict[str, Upload]]:
+class Parts(NamedTuple):
+    """A multipart body: content of the first part, files by the name that they were given, and the other fields."""
+
+    body: bytes
+    uploads: dict[str, Upload]
+    fields: dict[str, str]
+
+
+def parse_multipart(read: Read, content_type: str, spool: Callable[[], Path], spooled: list[Path]) -> Parts:
     """Read a multipart body.
 
     Parameters
@@ -78,11 +89,6 @@ def parse_multipart(
         Gives up to so many bytes; none at the end.
     spool
         Gives a fresh file for an upload; each is appended to `spooled`, whose owner removes what is left of it.
-
-    Returns
-    -------
-    tuple
-        The content of the first part, and the uploads by their id.
 
     Raises
     ------
@@ -96,34 +102,51 @@ def parse_multipart(
     body = _Body(read)
     body.buffer = b"\r\n"
     body.until(delimiter, _Limited(_MAX_HEADER, "The preamble"))
-    xml: bytes | None = None
+    first: bytes | None = None
     uploads: dict[str, Upload] = {}
-    while body.take(2) != b"--":
-        header = _Limited(_MAX_HEADER, "A header")
-        body.until(b"\r\n\r\n", header)
-        if xml is None:
-            first = _Limited(_MAX_XML, "The XML part")
-            body.until(delimiter, first)
-            xml = bytes(first.content)
+    fields: dict[str, str] = {}
+    for count in count_from(0):
+        if body.take(2) == b"--":
+            break
+        if count > _MAX_PARTS:
+            raise RequestError(413, f"The multipart body has more than {_MAX_PARTS} parts.")
+        raw = _Limited(_MAX_HEADER, "A header")
+        body.until(b"\r\n\r\n", raw)
+        header = raw.content.decode("utf-8", "replace")
+        name = _NAME.search(header)
+        filename = _FILENAME.search(header)
+        if first is None or filename is None:
+            content = _Limited(_MAX_XML if first is None else _MAX_FIELD, "A field")
+            body.until(delimiter, content)
+            if name is not None:
+                fields[name[1]] = content.content[:_MAX_FIELD].decode("utf-8", "replace")
+            if first is None:
+                first = bytes(content.content)
             continue
         path = spool()
         spooled.append(path)
         with path.open("wb") as stream:
             body.until(delimiter, stream.write)
-        _note(uploads, header.content.decode("utf-8", "replace"), path)
-    if xml is None:
+        _note(uploads, filename[1], name[1] if name is not None else "", path)
+    if first is None:
         raise RequestError(400, "The multipart body has no parts.")
-    return xml, uploads
+    return Parts(first, uploads, fields)
 
 
-def _note(uploads: dict[str, Upload], header: str, path: Path) -> None:
-    disposition = next((line for line in header.split("\r\n") if line.lower().startswith("content-disposition")), "")
-    match = _FILENAME.search(disposition)
-    if match is None:
+def _note(uploads: dict[str, Upload], name: str, field: str, path: Path) -> None:
+    """Add a file to the uploads: one of its own, the thumbnail of one, or part of a folder."""
+    owner, slash, inner = name.partition("/")
+    if slash:
+        folder = uploads.setdefault(owner, Upload(None))
+        parts = inner.removesuffix("/").split("/")
+        if folder.path is not None or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+            if inner:
+                raise RequestError(400, "The name of an uploaded file is not acceptable.")
+            return
+        uploads[owner] = replace(folder, files={**folder.files, "/".join(parts): None if inner.endswith("/") else path})
         return
-    name = match[1]
     if name.endswith(_THUMBNAIL) and name.removesuffix(_THUMBNAIL) in uploads:
         owner = name.removesuffix(_THUMBNAIL)
         uploads[owner] = replace(uploads[owner], thumbnail=path)
     elif name not in uploads:
-        uploads[name] = Upload(path)
+        uploads[name] = Upload(path, part=field, name=name)

@@ -219,7 +219,31 @@ CREATE TABLE thumbnail (
 CREATE INDEX thumbnail_location ON thumbnail (location);
 """
 
-MIGRATIONS: tuple[str, ...] = (TABLES, OLD_VERSIONS_AND_BLOBS)
+FOLDERS_AND_UNUSED_BLOBS = """
+CREATE TABLE folder_file (
+    entity INTEGER NOT NULL REFERENCES entity (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    location TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (entity, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX folder_file_location ON folder_file (location);
+
+CREATE TABLE unused_blob (
+    location TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER entity_deleted AFTER DELETE ON entity WHEN OLD.storage = 'managed'
+    BEGIN INSERT OR IGNORE INTO unused_blob VALUES (OLD.location); END;
+CREATE TRIGGER entity_replaced AFTER UPDATE OF location ON entity
+    WHEN OLD.storage = 'managed' AND OLD.location IS NOT NEW.location
+    BEGIN INSERT OR IGNORE INTO unused_blob VALUES (OLD.location); END;
+CREATE TRIGGER thumbnail_deleted AFTER DELETE ON thumbnail
+    BEGIN INSERT OR IGNORE INTO unused_blob VALUES (OLD.location); END;
+CREATE TRIGGER folder_file_deleted AFTER DELETE ON folder_file
+    BEGIN INSERT OR IGNORE INTO unused_blob VALUES (OLD.location); END;
+"""
+
+MIGRATIONS: tuple[str, ...] = (TABLES, OLD_VERSIONS_AND_BLOBS, FOLDERS_AND_UNUSED_BLOBS)
 """`MIGRATIONS[n]` brings a file from version n to n + 1. Entries are only ever appended."""
 
 

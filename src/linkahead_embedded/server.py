@@ -11,6 +11,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import cast
@@ -20,8 +21,7 @@ from .auth import ADMINISTRATION, MAX_PASSWORD, set_password
 from .bootstrap import open_application
 from .errors import EmbeddedError, RequestError
 from .exchange import Request, Response, error_response
-from .files import Upload
-from .multipart import parse_multipart
+from .multipart import Parts, parse_multipart
 
 _LOG = logging.getLogger(__name__)
 MAX_LINE = 1 << 20
@@ -30,6 +30,10 @@ MAX_BODY = 1 << 28
 MAX_CONNECTIONS = 128
 IDLE_S = 120.0
 _BLOCK = 1 << 16
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/xml; charset=UTF-8\r\nContent-Length: 0\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\n\r\n"
+)
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD"})
 
 
@@ -72,6 +76,7 @@ def serve(
     file_root: str | Path | None = None,
     user: str = "heartbrain",
     password: str | None = None,
+    scripts: str | Path | None = None,
     ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve a database over plain HTTP until interrupted.
@@ -86,6 +91,8 @@ def serve(
         As for `linkahead_embedded.connect`.
     user, password
         A user with the role `administration`, made or given this password. Without a password the user has to exist.
+    scripts
+        Folder of the scripts that users with the permission `SCRIPTING:EXECUTE:<path in the folder>` may run.
     ready
         Called with the base URL as soon as requests are answered.
 
@@ -96,7 +103,7 @@ def serve(
     OSError
         If the port is taken.
     """
-    application = open_application(database, file_root)
+    application = open_application(database, file_root, scripts)
     admit(application, user, password)
     server = Server(application, host, port)
     if ready is not None:
@@ -144,6 +151,9 @@ class _TcpServer(socketserver.ThreadingTCPServer):
             if not is_full:
                 self._connections.add(connection)
         if is_full:
+            with suppress(OSError):
+                connection.setblocking(False)
+                connection.sendall(_FULL)
             self.shutdown_request(connection)
             return
         super().process_request(connection, client_address)
@@ -192,9 +202,10 @@ class _Handler(socketserver.StreamRequestHandler):
         try:
             method, path, version, headers = self._head()
             keeps_alive = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-            body, uploads, is_exact = self._body(headers, spooled)
+            parts, is_exact = self._body(headers, spooled)
             keeps_alive = keeps_alive and is_exact
-            response = self.server.application.handle(Request(method, path, body, headers, uploads))
+            request = Request(method, path, parts.body, headers, parts.uploads, parts.fields)
+            response = self.server.application.handle(request)
         except RequestError as problem:
             keeps_alive = False
             response = error_response(problem.status, problem.description, problem.code)
@@ -233,19 +244,18 @@ class _Handler(socketserver.StreamRequestHandler):
             raise RequestError(501, f"The method {method[:20]} is not implemented.")
         return method, _relative(target), version, headers
 
-    def _body(self, headers: dict[str, str], spooled: list[Path]) -> tuple[bytes, dict[str, Upload], bool]:
+    def _body(self, headers: dict[str, str], spooled: list[Path]) -> tuple[Parts, bool]:
         """Read the body; the last value tells whether it ended where it was announced to end."""
         if headers.get("expect", "").lower() == "100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         content_type = headers.get("content-type", "")
         if content_type.lower().startswith("multipart/"):
             read = self._chunks().read if "transfer-encoding" in headers else self._available
-            body, uploads = parse_multipart(read, content_type, self.server.application.files.spool, spooled)
-            return body, uploads, False
+            return parse_multipart(read, content_type, self.server.application.files.spool, spooled), False
         if "transfer-encoding" in headers:
             if headers["transfer-encoding"].lower() != "chunked" or "content-length" in headers:
                 raise RequestError(400, "The transfer encoding is not supported.")
-            return self._chunks().read_all(), {}, True
+            return Parts(self._chunks().read_all(), {}, {}), True
         text = headers.get("content-length", "0")
         if not text.isascii() or not text.isdigit():
             raise RequestError(400, "The content length is no number.")
@@ -255,7 +265,7 @@ class _Handler(socketserver.StreamRequestHandler):
         content = self.rfile.read(length) if length else b""
         if len(content) < length:
             raise _ConnectionEndedError
-        return content, {}, True
+        return Parts(content, {}, {}), True
 
     def _available(self, size: int) -> bytes:
         """Read what has arrived, waiting only if that is nothing."""

@@ -212,7 +212,12 @@ def _fetch(element: etree._Element, folder: Path) -> None:
     target = folder / path.lstrip("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha512()
-    response = _connection().download_file(path)
+    from linkahead.exceptions import LinkAheadException  # noqa: PLC0415 - with the client
+
+    try:
+        response = _connection().download_file(path)
+    except LinkAheadException as problem:
+        raise TransferError(f"The file {path} can't be downloaded (is it a folder?): {problem}") from problem
     with target.open("wb") as stream:
         while block := response.read(_BLOCK):
             digest.update(block)
