@@ -18,6 +18,7 @@ from .xml_codec import attribute, escape, parse_document
 
 _NAME = re.compile(r"[\w.@+-]{1,64}")
 _MIN_PASSWORD = 8
+_ID_DIGITS = 18
 _STATUS = frozenset({"ACTIVE", "INACTIVE"})
 _PROPERTY = "server."
 _TAG = re.compile(r"[A-Za-z_][\w.-]{0,99}", re.ASCII)
@@ -266,10 +267,11 @@ def _update_user(connection: sqlite3.Connection, name: str, form: dict[str, str]
             connection.execute("UPDATE user SET status = ? WHERE name = ?", (form["status"].upper(), name))
     if "email" in form:
         connection.execute("UPDATE user SET email = ? WHERE name = ?", (form["email"] or None, name))
-    if form.get("entity"):
-        if not form["entity"].isascii() or not form["entity"].isdigit():
+    if "entity" in form:
+        entity = form["entity"]
+        if entity and not (entity.isascii() and entity.isdigit() and len(entity) <= _ID_DIGITS):
             raise RequestError(422, "The entity of a user is an id.")
-        connection.execute("UPDATE user SET entity = ? WHERE name = ?", (int(form["entity"]), name))
+        connection.execute("UPDATE user SET entity = ? WHERE name = ?", (int(entity) if entity else None, name))
 
 
 @contextmanager

@@ -39,7 +39,10 @@ class EntityApi:
         with self._database.read() as connection:
             if "query" in call.flags:
                 text, page = call.flags["query"], call.flags.get("P")
-                return answer(call.user, retrieve.query(connection, text, call.user.name, page, hidden))
+                head, *elements = retrieve.query(connection, text, call.user.name, page, hidden)
+                if "ACL" in call.flags:
+                    elements = [access.with_acl(connection, one) for one in elements]
+                return answer(call.user, [head, *elements])
             names = call.names()
             has_history = "history" in call.flags
             elements = retrieve.entities(connection, names, with_history=has_history, hidden=hidden)

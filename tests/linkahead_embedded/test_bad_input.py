@@ -192,7 +192,7 @@ def test_only_file_entities_can_be_downloaded(application: Application, path: st
 
 
 def test_what_is_not_implemented_says_so(application: Application) -> None:
-    response = send(application, "GET", "Thumbnails/x")
+    response = send(application, "GET", "webinterface/x")
     assert response.status == 404
     assert b"not implemented by the embedded LinkAhead" in response.body
     assert send(application, "PATCH", "Entity").status == 405

@@ -11,7 +11,7 @@ from itertools import count
 
 from linkahead_embedded import dates
 from linkahead_embedded.errors import Code, QueryError, ValueFormatError
-from linkahead_embedded.model import fold
+from linkahead_embedded.model import FIRST_USER_ID, fold
 from linkahead_embedded.patterns import compiled
 from linkahead_embedded.storage import members
 from linkahead_embedded.values import split_reference
@@ -93,6 +93,9 @@ class Planner:
         if whole.driver is None:
             test = whole.test("e.id")
             where = join([role, test] if role is not None else [test], "AND")
+            if query.entity is None and wanted is None:
+                # an empty database is empty; internal entities are found by those who ask for something about them
+                where = join([where, Sql(f"abs(e.id) >= {FIRST_USER_ID}")], "AND")
             return Sql(f"SELECT e.id AS id FROM entity e WHERE {where.text} ORDER BY e.id", where.parameters)
         on_role = f" AND {role.text}" if role is not None else ""
         listed = f"({whole.driver.text}) q CROSS JOIN entity e ON e.id = q.id{on_role}"
