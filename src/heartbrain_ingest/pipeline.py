@@ -7,6 +7,7 @@ anywhere is taken up by the next one with the same result.
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import pickle
@@ -105,6 +106,7 @@ class Run:
         return self._report
 
     def _work(self) -> None:
+        gc.set_threshold(100_000, 20, 100)  # records are many and hold few cycles: look for them less often
         if self._settings.conversion.memory_scratch_mib:
             self._memory = memory_folder(self._settings.folders.state)
         try:

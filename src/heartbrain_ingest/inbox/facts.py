@@ -7,7 +7,7 @@ import io
 import warnings
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from heartbrain_ingest.dicom import DicomFile, DicomFileError, read_header
@@ -77,6 +77,9 @@ class DicomFacts:
     has_geometry: bool
 
 
+_FACTS: Final = tuple(field.name for field in fields(DicomFacts))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileFacts:
     """What one input file is."""
@@ -91,7 +94,7 @@ class FileFacts:
 
     def facts(self) -> dict[str, Any]:
         """Give the header facts as plain data for the ledger."""
-        return asdict(self.dicom) if self.dicom else {}
+        return {name: getattr(self.dicom, name) for name in _FACTS} if self.dicom else {}
 
 
 def classify_files(files: Iterable[FoundFile], *, limit: int) -> Iterable[tuple[FileFacts, DicomFile | None]]:
