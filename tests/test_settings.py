@@ -60,7 +60,7 @@ def test_places_can_be_moved_apart_and_absolute_paths_stay(tmp_path: Path) -> No
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(tmp_path: Path, text: str, nearest: str) -> None:
-    with pytest.raises(SettingsError, match=rf"is not a setting; did you mean `{nearest}`\?"):
+    with pytest.raises(SettingsError, match=rf"is not known; did you mean `{nearest}`\?"):
         load_settings(_write(tmp_path, text))
 
 

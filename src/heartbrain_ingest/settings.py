@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from heartbrain_ingest.errors import SettingsError
+from heartbrain_ingest.yaml_model import read_model
 
 SETTINGS_NAME = "heartbrain.yml"
 SETTINGS_VARIABLE = "HEARTBRAIN_SETTINGS"
@@ -183,16 +183,7 @@ def load_settings(path: Path) -> Settings:
         With the place and, for an unknown name, the nearest known one.
     """
     path = path.absolute()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path.name}: {error}") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path.name}: names and values are expected at the top level")
-    try:
-        settings = Settings.model_validate(content)
-    except ValidationError as error:
-        raise SettingsError(f"{path.name}: {_explain(error)}") from error
+    settings = read_model(path, Settings, SettingsError)
     base = path.parent
     folders = Folders(**{name: base / value for name, value in settings.folders})
     link = settings.linkahead
@@ -242,27 +233,3 @@ def _yaml(value: object) -> str:
     if value is None:
         return "null"
     return yaml.safe_dump(value).splitlines()[0]
-
-
-def _explain(error: ValidationError) -> str:
-    problems: list[str] = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            nearest = _nearest(problem["loc"])
-            hint = f"; did you mean `{nearest}`?" if nearest else ""
-            problems.append(f"`{place}` is not a setting{hint}")
-        else:
-            problems.append(f"`{place}`: {problem['msg']}")
-    return "; ".join(problems)
-
-
-def _nearest(location: tuple[Any, ...]) -> str | None:
-    known = [name for name, _default, _text in settings_reference()]
-    known += sorted({name.rpartition(".")[0] for name in known} - {""})
-    wrong = ".".join(str(part) for part in location)
-    matches = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
-    if not matches:
-        last = str(location[-1])
-        matches = [name for name in known if difflib.get_close_matches(last, [name.rpartition(".")[2]], cutoff=0.7)]
-    return matches[0] if matches else None

@@ -14,6 +14,7 @@ from typing import Any
 
 from caoscrawler.identifiable import Identifiable
 from caoscrawler.identifiable_adapters import CaosDBIdentifiableAdapter
+from linkahead.common.datatype import is_reference
 from linkahead.queries import ClientQueryCache, query
 from linkahead.utils.escape import escape_squoted_text
 
@@ -46,6 +47,7 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         self._paths = sorted(set(paths))
         self._files_known = False
         self._groups: dict[tuple[str, str, int], list[Any]] = {}
+        self._references: dict[str, bool] = {}
 
     def group(self, record_type: str, reference: str, target: int) -> list[Any]:
         """Give all records of a type that refer to one record through one property."""
@@ -75,9 +77,7 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
 
     def retrieve_identified_record_for_identifiable(self, identifiable: Identifiable) -> Any:
         """Give the one record that has the identifying properties, or None."""
-        reference = next(
-            (name for name, value in identifiable.properties.items() if isinstance(value, int) and value > 0), None
-        )
+        reference = self._reference(identifiable)
         if reference is None or identifiable.backrefs or identifiable.record_type is None:
             return super().retrieve_identified_record_for_identifiable(identifiable)
         found = [
@@ -91,6 +91,25 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
             return None
         ClientQueryCache.fill({found[0].id: found[0]}, kind="eid", flags={}, unique=True)
         return found[0]
+
+    def _reference(self, identifiable: Identifiable) -> str | None:
+        """Give the first identifying property that refers to a record; a whole number may be an id or a quantity."""
+        names = [
+            name
+            for name, value in identifiable.properties.items()
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0
+        ]
+        if len(names) > 1:
+            names = [name for name in names if self._refers(name)]
+        return names[0] if names else None
+
+    def _refers(self, name: str) -> bool:
+        """Tell whether the values of a property are ids; a type that is used as a property refers to its records."""
+        if name not in self._references:
+            found = query(f"FIND ENTITY WITH name='{escape_squoted_text(name)}'")
+            properties = [entity for entity in found if entity.role == "Property"]
+            self._references[name] = all(is_reference(entity.datatype) for entity in properties)
+        return self._references[name]
 
     def _fetch_files(self) -> None:
         if not self._paths:

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from heartbrain_ingest.errors import RulesError
+from heartbrain_ingest.yaml_model import read_model
 
 K = TypeVar("K", bound=str)
 Role = Literal["subject", "date", "time", "analyte", "value", "unit", "material", "sex", "comment", "reference"]
@@ -147,17 +147,7 @@ def load_rules(path: Path) -> LabRules:
     RulesError
         The file is missing, is not YAML, or holds an unknown key, a wrong value or a name with two meanings.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RulesError(f"{path.name}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise RulesError(f"{path.name}: {error}") from None
-    try:
-        return LabRules.model_validate(content)
-    except ValidationError as error:
-        places = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        raise RulesError(f"{path.name}: {places}") from None
+    return read_model(path, LabRules, RulesError)
 
 
 def _invert(what: str, names: Mapping[K, Iterable[str]], fold: Callable[[str], str]) -> dict[str, K]:

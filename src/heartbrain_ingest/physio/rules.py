@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from heartbrain_ingest.errors import RulesError
 from heartbrain_ingest.physio.recording import Kind
+from heartbrain_ingest.yaml_model import read_model
 
 KNOWN_GROUPS = frozenset({"patient_id", "date", "time", "kind"})
 
@@ -112,17 +112,7 @@ def load_rules(path: Path) -> PhysioRules:
     RulesError
         The file is missing, is not YAML, or holds an unknown key or a wrong value; the message names the place.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RulesError(f"{path.name}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise RulesError(f"{path.name}: {error}") from None
-    try:
-        return PhysioRules.model_validate(content)
-    except ValidationError as error:
-        places = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        raise RulesError(f"{path.name}: {places}") from None
+    return read_model(path, PhysioRules, RulesError)
 
 
 def identify(path: PurePosixPath | Path, rules: PhysioRules) -> RecordingName | None:
