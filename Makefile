@@ -2,6 +2,7 @@
 # make test    set up, run the tests
 # make lint    set up, check style and types
 # make bench   set up, run the benchmarks beside the peers
+# make bench-large  the embedded LinkAhead with up to a million records
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-war
 
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test lint format bench requirements clean
+.PHONY: help demo test lint format bench bench-large requirements clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -63,6 +64,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev $(VENV)/.bench
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.linkahead
+
+bench-large: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.linkahead --large
 
 # Pin anew what the .in files ask for; needs the program `uv`.
 requirements:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 Parameter = str | int | float | None
 PROBE = 256
 _GOOD_ENOUGH = 16
+_PROBE_STEPS = 50_000
+"""Instructions of SQLite's machine after which a probe gives up; about a millisecond."""
 
 
 class Sql(NamedTuple):
@@ -116,11 +118,19 @@ def choose(connection: sqlite3.Connection, candidates: Sequence[Condition]) -> C
 
 
 def probe(connection: sqlite3.Connection, condition: Condition, limit: int = PROBE) -> int:
-    """Count what a driver lists, up to a limit."""
+    """Count what a driver lists, up to a limit; one that takes long to list a few is as bad as one that lists many."""
     if condition.driver is None:
         return limit
     text, parameters = condition.driver
-    count: int = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM ({text}) LIMIT {int(limit)})", parameters
-    ).fetchone()[0]
-    return count
+    connection.set_progress_handler(lambda: True, _PROBE_STEPS)
+    try:
+        row = connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM ({text}) LIMIT {int(limit)})", parameters
+        ).fetchone()
+    except sqlite3.OperationalError as problem:
+        if problem.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return limit
+    finally:
+        connection.set_progress_handler(None, 0)
+    return int(row[0])
