@@ -45,8 +45,8 @@ def parse_order(text: str) -> Order:
         else:
             follows_links = True
         rest = rest[match.end() :]
-    if not rest:
-        raise RequestError(400, "InsertFilesInDir needs a path.")
+    if not rest or not rest.isprintable():
+        raise RequestError(400, "InsertFilesInDir needs a path without control characters.")
     patterns = {key: _anywhere(options[key]) for key in ("e", "i") if key in options}
     return Order(rest, options.get("p", ""), patterns.get("e"), patterns.get("i"), follows_links)
 

@@ -344,3 +344,8 @@ def test_passwords_are_kept_as_slow_salted_hashes(url: str, tmp_path: Path) -> N
     connection.close()
     assert stored.startswith("scrypt$16384$8$1$")
     assert "secret" not in stored
+
+
+@pytest.mark.parametrize("order", ["%00", "a%00b", "-p %00 x", "-e ( x", "-i", "-p", "%ED%A0%80", "../..", "/etc"])
+def test_a_folder_import_that_makes_no_sense_is_refused(application: Application, order: str) -> None:
+    assert send(application, "POST", f"Entity?InsertFilesInDir={order}", "<Insert/>").status == 400
