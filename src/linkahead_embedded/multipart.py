@@ -18,7 +18,7 @@ from .files import Upload
 
 _BLOCK = 1 << 16
 _MAX_HEADER = 1 << 14
-_MAX_XML = 1 << 28
+_MAX_XML = 1 << 26
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]{1,70})"?', re.IGNORECASE)
 _NAME = re.compile(r'[;\s]name="([^"]*)"')
 _FILENAME = re.compile(r'filename="(.*)"')

@@ -20,13 +20,12 @@ from .app import Application
 from .auth import ADMINISTRATION, MAX_PASSWORD, set_password
 from .bootstrap import open_application
 from .errors import EmbeddedError, RequestError
-from .exchange import Request, Response, error_response
+from .exchange import MAX_BODY, Request, Response, error_response
 from .multipart import Parts, parse_multipart
 
 _LOG = logging.getLogger(__name__)
 MAX_LINE = 1 << 20
 MAX_HEADERS = 1 << 16
-MAX_BODY = 1 << 28
 MAX_CONNECTIONS = 128
 IDLE_S = 120.0
 _BLOCK = 1 << 16

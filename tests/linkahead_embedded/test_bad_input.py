@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -349,3 +349,13 @@ def test_passwords_are_kept_as_slow_salted_hashes(url: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("order", ["%00", "a%00b", "-p %00 x", "-e ( x", "-i", "-p", "%ED%A0%80", "../..", "/etc"])
 def test_a_folder_import_that_makes_no_sense_is_refused(application: Application, order: str) -> None:
     assert send(application, "POST", f"Entity?InsertFilesInDir={order}", "<Insert/>").status == 400
+
+
+def test_a_body_of_a_hundred_megabytes_is_refused_before_it_is_read(application: Application, url: str) -> None:
+    size = 100_000_000
+    response = send(application, "POST", "Entity", "<Insert>" + " " * size + "</Insert>")
+    assert response.status == 413
+    place = urlsplit(url)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as connection:
+        connection.sendall(f"POST /Entity HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413")
