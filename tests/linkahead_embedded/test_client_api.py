@@ -17,6 +17,8 @@ from linkahead.exceptions import (
     EmptyUniqueQueryError,
     EntityDoesNotExistError,
     HTTPResourceNotFoundError,
+    LinkAheadException,
+    LoginFailedError,
     PagingConsistencyError,
     QueryNotUniqueError,
     TransactionError,
@@ -288,7 +290,7 @@ def run_admin(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     return out.getvalue()
 
 
-def test_the_administration_command(configured: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_administration_command(configured: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     museum = fill()
 
     def run(*arguments: str) -> str:
@@ -324,6 +326,15 @@ def test_the_administration_command(configured: None, monkeypatch: pytest.Monkey
     run("delete_role", "writers")
     assert "Les Paul" in run("retrieve", "-q", "FIND Guitar")
     assert "Drum" in run("retrieve", str(museum["Drum"]), "Ann")
+    document = tmp_path / "entities.xml"
+    document.write_text('<Insert><Record id="-1" name="Cello"><Parent name="Instrument"/></Record></Insert>')
+    assert "Cello" in run("insert", str(document))
+    cello = db.Record(name="Cello").retrieve()
+    changed = f'<Update><Record id="{cello.id}" name="Viola"><Parent name="Instrument"/></Record></Update>'
+    document.write_text(changed)
+    run("update", str(document))
+    assert db.Record(id=cello.id).retrieve().name == "Viola"
+    db.Record(id=cello.id).delete()
     run("delete", str(museum["Drum"]))
     assert db.execute_query("COUNT Instrument") == 1
 
@@ -400,3 +411,23 @@ def test_what_the_connection_offers(museum: dict[str, int]) -> None:
     assert b'name="raw"' in con.insert(["Entity"], body=body).read()
     number = db.Record(name="raw").retrieve().id
     assert b'code="10"' in con.delete(["Entity", str(number)]).read()
+
+
+def test_ways_to_say_who_one_is(tmp_path: Path) -> None:
+    with serving(tmp_path / "linkahead.db", tmp_path) as url:
+        db.configure_connection(url=url, username="tester", password="secret", password_method="plain")
+        assert db.Info().user_info.name == "tester"
+        token = db.get_connection()._authenticator.auth_token
+        db.configure_connection(url=url, password_method="auth_token", auth_token=token)
+        assert db.Info().user_info.roles == ["administration"]
+        db.get_connection()._logout()
+        db.configure_connection(url=url, password_method="auth_token", auth_token=token[:-9] + '"forged"]')
+        with pytest.raises(LoginFailedError):
+            db.execute_query("COUNT ENTITY")
+        db.configure_connection(url=url, password_method="unauthenticated")
+        with pytest.raises(LinkAheadException):
+            db.execute_query("COUNT ENTITY")
+        db.configure_connection(url=url, username="tester", password="wrong", password_method="plain")
+        with pytest.raises(LoginFailedError):
+            db.execute_query("COUNT ENTITY")
+        db.get_connection()._delegate_connection._session.close()
