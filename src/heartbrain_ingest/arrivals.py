@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
@@ -15,8 +16,17 @@ from pathlib import Path, PurePosixPath
 
 from heartbrain_ingest import physio, workers
 from heartbrain_ingest.deidentify import Pseudonyms, Subject
-from heartbrain_ingest.errors import SettingsError
-from heartbrain_ingest.inbox import ArchiveError, FileFacts, FoundFile, SessionLabeler, unpack, valid_date, walk
+from heartbrain_ingest.errors import KeyFileError, SettingsError
+from heartbrain_ingest.inbox import (
+    ArchiveError,
+    FileFacts,
+    FoundFile,
+    SessionLabeler,
+    delivery_key,
+    unpack,
+    valid_date,
+    walk,
+)
 from heartbrain_ingest.inbox.files import COMPLETE_NAME
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, DeliveryState, FileRow, Ledger, Outcome
@@ -86,13 +96,31 @@ class Arrivals:
         self._progress.begin("Looking through the inbox", None)
         if not os.access(self._inbox, os.R_OK):
             raise SettingsError("the inbox can't be read; it needs to exist and to be open to this user")
+        self._check_labels()
         self._take_note(walk(self._inbox))
+        with self._ledger.transaction():
+            self._ledger.note_gone(str(self._inbox))
         for _depth in range(ARCHIVE_DEPTH):
             if not self._unpack_archives():
                 break
         with self._ledger.transaction():
             deeper = self._ledger.files("kind = 'archive' AND outcome = ?", (Outcome.WAITING,))
             self._ledger.settle([(row.id, Outcome.QUARANTINED, "ARCHIVE_DEPTH", None, None) for row in list(deeper)])
+
+    def _check_labels(self) -> None:
+        """Refuse a key, or labels of the steward, that would give published subjects another pseudonym.
+
+        Raises
+        ------
+        KeyFileError
+            When there is such a subject.
+        """
+        changed = sum(
+            self._pseudonyms.subject(patient_id, birth_date, sex, fallback).label != label
+            for label, patient_id, birth_date, sex, fallback in self._ledger.subjects()
+        )
+        if changed:
+            raise KeyFileError(f"it gives {changed} known subjects another label; put the former key and labels back")
 
     def _take_note(self, found: Iterator[FoundFile]) -> None:
         """Classify the files that no earlier run saw as they are now."""
@@ -186,8 +214,8 @@ class Arrivals:
         below = path.relative_to(self._inbox) if path.is_relative_to(self._inbox) else PurePosixPath(path.name)
         name = physio.identify(below, self._physio)
         matches = []
-        if name is not None and name.patient_id and name.day:
-            matches = self._ledger.sessions_on(name.patient_id, name.day.isoformat())
+        if name is not None and (name.patient_id or name.day):
+            matches = self._ledger.sessions_on(name.patient_id, name.day.isoformat() if name.day else None)
         if len(matches) != 1:
             code = "PHYSIO_AMBIGUOUS" if matches else "PHYSIO_NO_SESSION"
             self._ledger.settle([(row.id, Outcome.QUARANTINED, code, None, None)])
@@ -197,7 +225,9 @@ class Arrivals:
         self._ledger.set_state(matches[0], DeliveryState.WAITING)
 
     def _assign_table(self, row: FileRow) -> None:
-        key = f"lab-{row.sha256}"
+        # After a change of the rules the same table is another delivery: what was refused can be taken now.
+        rules = self._settings.rules("lab.yml").read_bytes()
+        key = f"lab-{delivery_key(row.sha256 or '', hashlib.sha256(rules).hexdigest())}"
         delivery = self._ledger.delivery(key)
         if delivery is not None:
             self._ledger.assign([row.id], delivery.id)
@@ -226,9 +256,10 @@ class Arrivals:
 
     def is_complete(self, delivery: Delivery) -> bool:
         """Say whether all files of a delivery have come, as far as one can tell."""
-        if self._complete:
-            return True
         rows = list(self._ledger.files("delivery = ? AND outcome = ?", (delivery.id, Outcome.WAITING)))
+        own = (self._inbox, self._unpacked)
+        if self._complete and any(Path(row.path).is_relative_to(folder) for row in rows for folder in own):
+            return True
         if all(_is_marked(row.path, self._inbox) for row in rows):
             return True
         newest = max((_arrival(row) for row in rows), default=0.0)

@@ -65,8 +65,8 @@ def check_archive(archive: Path, *, with_bids: bool = True) -> CheckResult:
     """
     result = CheckResult()
     result.problems += [f"{finding.place}: {finding.message}" for finding in check_tree(archive)]
+    result.folders = sum(1 for _ in archive.glob("*/*/*/README.md"))
     for folder in session_folders(archive):
-        result.folders += 1
         _check_checksums(archive, folder, result)
     if with_bids:
         _check_bids(archive, result)

@@ -30,6 +30,10 @@ class _Commands(click.Group):
         except HeartbrainError as error:
             click.echo(f"heartbrain: {error}", err=True)
             ctx.exit(FAILED)
+        except OSError as error:
+            advice = "check the space and the permissions of the site's folders, and the paths on the command line"
+            click.echo(f"heartbrain: The operating system refused: {error.strerror or error}; {advice}", err=True)
+            ctx.exit(FAILED)
 
 
 @click.group(
@@ -164,9 +168,10 @@ def query(ctx: click.Context, question: str, as_json: bool, as_csv: bool) -> Non
 
 @main.command()
 @settings_option
+@click.option("--files", "with_files", is_flag=True, help="Name the files in quarantine; their names may name people.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_context
-def status(ctx: click.Context, as_json: bool) -> None:
+def status(ctx: click.Context, with_files: bool, as_json: bool) -> None:
     """Say how the site stands: deliveries, files, what needs a decision.
 
     Example: heartbrain status
@@ -174,7 +179,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     from heartbrain_ingest.overview import site_status
     from heartbrain_ingest.shown import status_lines
 
-    state = site_status(_settings(ctx))
+    state = site_status(_settings(ctx), with_files=with_files)
     if as_json:
         click.echo(json.dumps(state.as_data(), indent=2))
         return

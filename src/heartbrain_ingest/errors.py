@@ -18,7 +18,7 @@ class SettingsError(HeartbrainError):
 
 
 class KeyFileError(HeartbrainError):
-    """The pseudonym key can't be used: `heartbrain init` makes one; its owner alone may read it (mode 0600)."""
+    """The pseudonym key can't be used: `heartbrain init` makes a new site's; only its owner may read it (mode 0600)."""
 
 
 class RulesError(HeartbrainError):

@@ -114,7 +114,8 @@ ISSUES: dict[str, Issue] = {
         "The program failed on this delivery; the others were not affected.",
         "Report it with the line of the log; the files stay in the inbox and are tried again with new files.",
     ),
-    "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte."),
+    "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte, under the same rules."),
+    "FILE_GONE": _info("The file was taken out of the inbox before it was published."),
     "PHYSIO_NO_SIGNAL": _info("The file describes a recording but holds no signal of its own."),
     "LAB_NOTHING_USABLE": _quarantine(
         "No row of the laboratory table can be taken over.",
@@ -127,7 +128,7 @@ ISSUES: dict[str, Issue] = {
     "PHYSIO_UNREADABLE": _quarantine(
         "The physiology file holds no samples, no clock or no known format.", "Export it again from the monitor."
     ),
-    "PHYSIO_NO_SESSION": _warning(
+    "PHYSIO_NO_SESSION": _quarantine(
         "No session fits the recording's name, day and clock; it stays in the inbox.",
         "Name the file as crawler_config/physio.yml describes, or add a pattern there.",
     ),

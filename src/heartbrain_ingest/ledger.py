@@ -176,11 +176,19 @@ class Ledger:
     ----------
     path
         The file; made when absent.
+    throw_away
+        Work on a copy that ends with this object.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, throw_away: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        if throw_away:
+            # An unnamed database lies in a temporary file that ends with the connection.
+            copy = sqlite3.connect("", isolation_level=None)
+            self._connection.backup(copy)
+            self._connection.close()
+            self._connection = copy
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA foreign_keys = ON")
@@ -322,6 +330,14 @@ class Ledger:
         ).fetchone()
         return row is not None
 
+    def note_gone(self, inbox: str) -> None:
+        """Note the files that waited or were in quarantine and are no more in an inbox that was just looked through."""
+        self._connection.execute(
+            "UPDATE files SET outcome = ?, code = ? WHERE outcome IN (?, ?) AND path > ? AND path < ?"
+            " AND path NOT IN (SELECT path FROM seen)",
+            (Outcome.IGNORED, "FILE_GONE", Outcome.WAITING, Outcome.QUARANTINED, f"{inbox}/", f"{inbox}0"),
+        )
+
     def inconsistencies(self) -> list[str]:
         """Say in plain words what does not add up: files without a row, rows that nobody will come back to."""
         checks = {
@@ -355,6 +371,11 @@ class Ledger:
             "SELECT label, birth_date, sex, fallback FROM subjects WHERE patient_id = ? ORDER BY label", (patient_id,)
         )
         return [tuple(row) for row in cursor]
+
+    def subjects(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """Give (label, PatientID, birth date, sex, fallback) of all known subjects."""
+        for row in self._connection.execute("SELECT label, patient_id, birth_date, sex, fallback FROM subjects"):
+            yield (row[0], row[1], row[2], row[3], row[4])
 
     # deliveries
 
@@ -404,10 +425,12 @@ class Ledger:
             "UPDATE deliveries SET state = ?, code = ?, target = ? WHERE id = ?", (state, code, target, delivery)
         )
 
-    def sessions_on(self, patient_id: str, study_date: str) -> list[int]:
-        """Give the sessions of a patient on a true day, `YYYY-MM-DD`."""
+    def sessions_on(self, patient_id: str | None, study_date: str | None) -> list[int]:
+        """Give the sessions of a patient on a true day, `YYYY-MM-DD`; None where one of them is not known."""
         cursor = self._connection.execute(
-            "SELECT id FROM deliveries WHERE patient_id = ? AND study_date = ? ORDER BY id", (patient_id, study_date)
+            "SELECT id FROM deliveries WHERE kind = 'session' AND (?1 IS NULL OR patient_id = ?1)"
+            " AND (?2 IS NULL OR study_date = ?2) ORDER BY id",
+            (patient_id, study_date),
         )
         return [row[0] for row in cursor]
 

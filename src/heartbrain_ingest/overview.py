@@ -24,6 +24,8 @@ class Status:
     quarantine: dict[str, int]
     #: Files left aside by rule, by code.
     ignored: dict[str, int]
+    #: Paths of the files in quarantine by code; only when asked for, since names in an inbox may name people.
+    paths: dict[str, list[str]]
 
     def as_data(self) -> dict[str, Any]:
         """Give it as plain data."""
@@ -32,14 +34,18 @@ class Status:
             "files": self.files,
             "quarantine": self.quarantine,
             "ignored": self.ignored,
+            **({"paths": self.paths} if self.paths else {}),
         }
 
 
-def site_status(settings: Settings) -> Status:
-    """Count what the ledger holds."""
+def site_status(settings: Settings, *, with_files: bool = False) -> Status:
+    """Count what the ledger holds; name the files in quarantine where asked."""
     ledger = Ledger(settings.ledger)
+    paths: dict[str, list[str]] = {}
     try:
         counts = ledger.counts()
+        for row in ledger.files("outcome = ?", (Outcome.QUARANTINED,)) if with_files else ():
+            paths.setdefault(row.code or "", []).append(row.path)
         states = Counter(str(delivery.state) for delivery in ledger.deliveries())
     finally:
         ledger.close()
@@ -50,6 +56,7 @@ def site_status(settings: Settings) -> Status:
         deliveries=dict(sorted(states.items())),
         files=dict(sorted(files.items())),
         quarantine={code: count for (outcome, code), count in sorted(counts.items()) if outcome == Outcome.QUARANTINED},
+        paths=paths,
         ignored={code: count for (outcome, code), count in sorted(counts.items()) if outcome == Outcome.IGNORED},
     )
 
@@ -79,11 +86,18 @@ def explain(settings: Settings, what: str) -> list[Explanation]:
         rows = list(ledger.files("path = ?", (str(path.resolve()),)))
         if not rows and path.exists():
             rows = list(ledger.files("path = ?", (str(path.absolute()),)))
+        if not rows and "/" not in what and what:
+            rows = list(ledger.files("path LIKE ? ESCAPE '!'", (f"%/{_escaped(what)}",)))
         if rows:
             return [_explain_file(ledger, row.id) for row in rows]
-        return _explain_published(ledger, what.rstrip("/"))
+        return _explain_published(ledger, what.rstrip("/")) if what.strip("/") else []
     finally:
         ledger.close()
+
+
+def _escaped(text: str) -> str:
+    """Take their meaning from the characters that LIKE knows."""
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def _explain_file(ledger: Ledger, identifier: int) -> Explanation:

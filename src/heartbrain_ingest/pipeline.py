@@ -63,7 +63,10 @@ class Run:
         self._rules = load_rules(settings.rules("deidentification.yml"))
         self._naming = load_naming_rules(settings.rules("bids_rules.yml"))
         self._physio = physio.load_rules(settings.rules("physio.yml"))
-        self._ledger = Ledger(settings.ledger)
+        # A dry run notes what it finds in a copy that nobody keeps.
+        self._ledger = Ledger(settings.ledger, throw_away=options.dry_run)
+        # Folders of our own below those of the settings: they are emptied at the start of every run.
+        self._staging = settings.folders.staging / "heartbrain-staging"
         self._scratch = settings.folders.state / "scratch"
         self._memory: Path | None = None
         self._executor: Executor | None = None
@@ -79,6 +82,7 @@ class Run:
             progress=self._progress,
         )
         self._connected = False
+        self._refused: set[str] = set()
         self._trouble: DatabaseError | None = None
 
     def execute(self) -> RunReport:
@@ -90,8 +94,6 @@ class Run:
             When another run works on the archive.
         LedgerError
             When the files do not add up at the end.
-        DatabaseError
-            When LinkAhead did not take the records; what is published stays published.
         """
         began = time.monotonic()
         try:
@@ -100,9 +102,10 @@ class Run:
                 self._work()
         finally:
             self._ledger.close()
-        if self._trouble is not None:
-            raise self._trouble
+        self._report.trouble = None if self._trouble is None else str(self._trouble)
         self._report.seconds = time.monotonic() - began
+        for (outcome, code), count in sorted(self._report.outcomes.items()):
+            log.info("%d files %s %s", count, outcome, code)
         return self._report
 
     def _work(self) -> None:
@@ -113,7 +116,9 @@ class Run:
             self._recover()
             self._arrivals.scan()
             self._arrivals.group()
-            if not self._options.dry_run:
+            if self._options.dry_run:
+                self._announce()
+            else:
                 self._crawl()
                 self._publish_deliveries()
             self._balance()
@@ -128,7 +133,7 @@ class Run:
 
     def _recover(self) -> None:
         """Finish or undo what an interrupted run left between its decision and its rename."""
-        for folder in (self._settings.folders.staging, self._scratch):
+        for folder in (self._staging, self._scratch):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self._memory.iterdir() if self._memory else ():
@@ -148,6 +153,18 @@ class Run:
             self._ledger.set_state(delivery, DeliveryState.PUBLISHED)
 
     # building and publishing
+
+    def _announce(self) -> None:
+        """Say which folders a real run would publish."""
+        waiting = self._ledger.deliveries(DeliveryState.WAITING)
+        ready = [delivery for delivery in waiting if self._is_wanted(delivery) and self._arrivals.is_complete(delivery)]
+        self._report.waiting = len(waiting) - len(ready)
+        self._report.published = [
+            f"{EXPERIMENTAL_DATA}/{delivery.project}/{self._plan(delivery).folder_name}"
+            if delivery.kind == "session"
+            else f"{EXPERIMENTAL_DATA}/{delivery.project}/..._lab_..."
+            for delivery in ready
+        ]
 
     def _publish_deliveries(self) -> None:
         waiting = self._ledger.deliveries(DeliveryState.WAITING)
@@ -235,7 +252,7 @@ class Run:
         return merged
 
     def _build(self, plan: SessionPlan, tools: BuildTools, work: Path) -> BuiltSession:
-        scratch, stage = self._scratch / work, self._settings.folders.staging / work
+        scratch, stage = self._scratch / work, self._staging / work
         memory = self._memory / work if self._memory else None
         scratch.mkdir(parents=True)
         stage.mkdir(parents=True)
@@ -280,7 +297,7 @@ class Run:
             log.info("published %s", target)
             # The workers go on with the next sessions meanwhile.
             self._crawl()
-        shutil.rmtree(self._settings.folders.staging / work, ignore_errors=True)
+        shutil.rmtree(self._staging / work, ignore_errors=True)
 
     def _publish(
         self, delivery: int, folder: Path | None, target: str, settled: Sequence[Settled], *, code: str | None
@@ -304,13 +321,13 @@ class Run:
         row = next(self._ledger.files("delivery = ? AND outcome = ?", (delivery.id, Outcome.WAITING)), None)
         if row is None:
             return
-        work = self._settings.folders.staging / f"{delivery.id}-{secrets.token_hex(4)}"
+        work = self._staging / f"{delivery.id}-{secrets.token_hex(4)}"
         work.mkdir(parents=True)
         built = laboratory.build_delivery(
             Path(row.path),
             rules=self._settings.rules("lab.yml"),
             project=delivery.project or "",
-            label=self._pseudonyms.device(row.sha256 or ""),
+            label=self._pseudonyms.device(delivery.key),
             responsible=self._settings.responsible,
             resolve=self._resolve_patient,
             stage=work,
@@ -342,14 +359,20 @@ class Run:
         error is raised at the end of this one.
         """
         waiting = self._ledger.uncrawled()
-        if not waiting or self._trouble is not None:
+        if not waiting or (self._trouble is not None and not self._connected):
             return
-        try:
-            for delivery, folder in waiting:
+        for delivery, folder in waiting:
+            if folder in self._refused:
+                continue
+            try:
                 self._crawl_folder(delivery, folder)
-        except DatabaseError as error:
-            log.error("LinkAhead: %s", type(error).__name__)
-            self._trouble = error
+            except DatabaseError as error:
+                # The message may quote the data, so only its kind goes into the log.
+                log.error("records of %s: %s", folder, type(error).__name__)
+                self._refused.add(folder)
+                self._trouble = error
+                if not self._connected:  # LinkAhead does not answer at all: no need to try the next folder
+                    return
 
     def _crawl_folder(self, delivery: int, folder: str) -> None:
         settings = self._settings

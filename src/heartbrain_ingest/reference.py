@@ -33,8 +33,8 @@ def issues_page() -> str:
     head = (
         "# Issue codes\n\n"
         "What can be wrong with input data. `info` is recorded only; `warning` is published all the same;\n"
-        "`quarantine` is not published: the file stays in the inbox, and `heartbrain status` and\n"
-        "`heartbrain explain FILE` name it.\n\n"
+        "`quarantine` is not published: the file stays in the inbox, `heartbrain status --files` names it and\n"
+        "`heartbrain explain FILE` says why. Taking it out of the inbox discards it.\n\n"
         "| code | severity | meaning | what to do |\n|---|---|---|---|\n"
     )
     rows = [

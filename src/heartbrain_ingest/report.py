@@ -51,11 +51,15 @@ class RunReport:
     waiting: int = 0
     #: Deliveries that this run refused, by code.
     refused: Counter[str] = field(default_factory=Counter)
+    #: Why records of published folders could not be made; the next run tries again.
+    trouble: str | None = None
     seconds: float = 0.0
 
     @property
     def exit_code(self) -> int:
-        """0 when all is well, 1 when the steward should look at something that this run met."""
+        """0 when all is well, 1 when the steward should look at something that this run met, 2 without records."""
+        if self.trouble:
+            return 2
         refused = any(
             ISSUES[code].severity is Severity.QUARANTINE
             for (outcome, code), count in self.outcomes.items()

@@ -33,7 +33,7 @@ class Folders(Section):
         Path("quarantine"), description="What failed the audit, until someone decides. Identified."
     )
     state: Path = Field(Path("state"), description="Ledger, embedded database and key file. Identified; mode 0700.")
-    logs: Path = Field(Path("logs"), description="One log per run, free of personal data.")
+    logs: Path = Field(Path("logs"), description="The log of the runs, free of personal data.")
     crawler_config: Path = Field(Path("crawler_config"), description="The rules a data steward edits.")
 
 
@@ -87,6 +87,12 @@ class Conversion(Section):
         description="Convert the original files too and compare with the de-identified ones; `off` says so in the "
         "certificate.",
     )
+
+    @field_validator("fidelity", mode="before")
+    @classmethod
+    def _reads_off(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads a bare `off` as false
+
     compression_level: Annotated[int, Field(ge=1, le=9)] = Field(
         3, description="Deflate level of .nii.gz files, 1 (fast) to 9 (small); noise packs no better beyond 3."
     )

@@ -77,13 +77,16 @@ def report_lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
     else:
         lines.append(f"{report.seen} files seen, {report.new} of them new ({report.seconds:.1f} s).")
     if dry_run:
-        lines.append("This was a dry run: nothing was published.")
+        lines.append("This was a dry run: nothing was changed. A real one would publish")
+        lines += [f"  {folder}" for folder in report.published] or ["  nothing"]
     elif report.published:
         lines.append(f"{len(report.published)} deliveries published:")
         lines += [f"  {folder}" for folder in report.published]
         lines.append(f"{report.inserted} entities new in LinkAhead, {report.updated} changed.")
     if report.waiting:
         lines.append(f"{report.waiting} deliveries are not complete yet and wait.")
+    if report.trouble:
+        lines.append(f"Records of published folders are missing; the next run tries again. {report.trouble}")
     lines += _outcome_lines(report)
     notes = {code: count for code, count in sorted(report.warnings.items()) if _severity(code) is Severity.WARNING}
     if notes:
@@ -132,6 +135,7 @@ def report_data(report: RunReport) -> dict[str, Any]:
         ],
         "warnings": dict(sorted(report.warnings.items())),
         "refused": dict(sorted(report.refused.items())),
+        "trouble": report.trouble,
         "seconds": round(report.seconds, 3),
     }
 
@@ -153,6 +157,7 @@ def status_lines(status: Status) -> list[str]:
         lines.append("In quarantine:")
         for code, count in status.quarantine.items():
             lines += [f"  {count:6d}  {code}: {ISSUES[code].meaning}", f"          {ISSUES[code].action}"]
+            lines += [f"          {path}" for path in status.paths.get(code, ())]
     return lines
 
 

@@ -6,7 +6,7 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
-from heartbrain_ingest.errors import SettingsError
+from heartbrain_ingest.errors import KeyFileError, SettingsError
 from heartbrain_ingest.settings import SETTINGS_NAME, Settings, default_settings_text
 
 #: Folders that hold original names and identifiers; nobody but the owner may look into them.
@@ -33,6 +33,8 @@ def make_site(folder: Path) -> Path:
     ------
     SettingsError
         When the folder can't be written to.
+    KeyFileError
+        When the key of a site that has published is gone.
     """
     from heartbrain_ingest.deidentify import Pseudonyms  # noqa: PLC0415 - not needed by the other commands
 
@@ -51,6 +53,8 @@ def make_site(folder: Path) -> Path:
                 shutil.copyfile(source, target)
         key_file = folder / places.state / "pseudonyms.yml"
         if not key_file.exists():
+            if (folder / places.state / "ledger.db").exists():
+                raise KeyFileError("it is gone, but subjects were published with it; put it back from your backup")
             Pseudonyms.create(key_file)
     except OSError as error:
         raise SettingsError(f"the site can't be made: {error.strerror}") from error
