@@ -54,14 +54,15 @@ class BlobKeeper:
 
     def collect(self) -> int:
         """Remove blobs that nobody uses any more; give their number."""
-        if self._database.connection().execute("SELECT 1 FROM unused_blob").fetchone() is None:
+        forgotten = now() - _FORGOTTEN_US
+        listed = "SELECT 1 FROM unused_blob UNION ALL SELECT 1 FROM pending_blob WHERE at < ?"
+        if self._database.connection().execute(listed, (forgotten,)).fetchone() is None:
             return 0
         with self._database.write() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO unused_blob SELECT location FROM pending_blob WHERE at < ?",
-                (now() - _FORGOTTEN_US,),
+                "INSERT OR IGNORE INTO unused_blob SELECT location FROM pending_blob WHERE at < ?", (forgotten,)
             )
-            connection.execute("DELETE FROM pending_blob WHERE at < ?", (now() - _FORGOTTEN_US,))
+            connection.execute("DELETE FROM pending_blob WHERE at < ?", (forgotten,))
             gone = [
                 str(row[0])
                 for row in connection.execute(

@@ -37,6 +37,7 @@ def open_application(
             opened = Database(path)
             application = Application(opened, FileStore(path.with_name(path.name + BLOBS), None))
             _applications[path] = application
+            application.files.sweep()
         root = _remembered_root(application.database, file_root)
         application.files.root = root
         if scripts is not None:

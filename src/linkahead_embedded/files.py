@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +20,7 @@ from .model import EntityDraft, FolderFile, Role, StoredFile
 
 _BLOCK = 1 << 20
 _MAX_PATH = 4000
+_FORGOTTEN_S = 24 * 3600.0
 MANAGED, LINKED, FOLDER = "managed", "linked", "folder"
 
 
@@ -149,6 +152,13 @@ class FileStore:
         """Remove blobs that no entity uses any more."""
         for location in locations:
             (self.folder / location).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what requests left that were killed a day ago or earlier."""
+        for path in (self.folder / "incoming").glob("*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _FORGOTTEN_S:
+                    path.unlink()
 
     def spool(self) -> Path:
         """Give a fresh file to receive an upload, on the same filesystem as the blobs."""

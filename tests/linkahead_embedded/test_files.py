@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -19,7 +21,8 @@ from linkahead.utils.server_side_scripting import run_server_side_script
 from linkahead_embedded import schema
 from linkahead_embedded import server as server_module
 from linkahead_embedded.auth import User
-from linkahead_embedded.bootstrap import open_application
+from linkahead_embedded.blobs import BlobKeeper
+from linkahead_embedded.bootstrap import close_application, open_application
 from linkahead_embedded.exchange import Request
 from linkahead_embedded.files import Upload
 from tests.linkahead_embedded.conftest import Site, serving
@@ -135,6 +138,25 @@ def test_many_at_a_time_upload_and_delete_the_same_bytes_and_none_is_lost(site: 
         thread.join()
     assert problems == []
     assert blobs(site) == 0
+
+
+def test_what_a_killed_request_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    application = open_application(tmp_path / "linkahead.db")
+    folder = application.files.folder
+    for name, age_s in (("old", 100_000), ("new", 100)):
+        blob, spooled = folder / "ab" / name, folder / "incoming" / name
+        for one in (blob, spooled):
+            one.parent.mkdir(parents=True, exist_ok=True)
+            one.touch()
+            os.utime(one, (time.time() - age_s,) * 2)
+        with application.database.write() as connection:
+            row = (f"ab/{name}", "killed", int((time.time() - age_s) * 1e6))
+            connection.execute("INSERT INTO pending_blob VALUES (?, ?, ?)", row)
+    application.files.sweep()
+    assert BlobKeeper(application.database, application.files).collect() == 1
+    left = sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+    assert left == ["ab/new", "incoming/new"]
+    close_application(tmp_path / "linkahead.db")
 
 
 def test_ranges_of_a_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from linkahead_embedded.backup import back_up
 from linkahead_embedded.bootstrap import close_application, connect_client
 from linkahead_embedded.errors import DatabaseUnusableError
 from linkahead_embedded.transfer import Exported, Imported, TransferError, export_entities, import_entities
+from tests.linkahead_embedded.conftest import serving
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -22,16 +23,20 @@ pytestmark = [
 
 
 @contextmanager
-def connected(folder: Path) -> Iterator[Any]:
+def connected(folder: Path, transport: str = "in-process") -> Iterator[Any]:
     """An embedded LinkAhead in a folder of its own, under the official client."""
-    folder.mkdir(exist_ok=True)
-    (folder / "files").mkdir(exist_ok=True)
+    (folder / "files").mkdir(parents=True, exist_ok=True)
+    database = folder / "linkahead.db"
     cache_clear()
-    connect_client(folder / "linkahead.db", folder / "files", "tester")
-    try:
+    if transport == "http":
+        with serving(database, folder / "files") as url:
+            linkahead.configure_connection(url=url, username="tester", password="secret", password_method="plain")
+            yield linkahead
+            linkahead.get_connection()._delegate_connection._session.close()
+    else:
+        connect_client(database, folder / "files", "tester")
         yield linkahead
-    finally:
-        close_application(folder / "linkahead.db")
+    close_application(database)
 
 
 def fill(client: Any, folder: Path) -> None:
@@ -105,14 +110,15 @@ def described(client: Any) -> dict[str, Any]:
     }
 
 
-def test_a_database_moves_with_its_references_files_and_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["in-process", "http"])
+def test_a_database_moves_with_its_references_files_and_model(tmp_path: Path, transport: str) -> None:
     old, new, folder = tmp_path / "old", tmp_path / "new", tmp_path / "export"
-    with connected(old) as client:
+    with connected(old, transport) as client:
         fill(client, old)
         before = described(client)
         assert export_entities(folder, with_files=True) == Exported(entities=17, files=2)
     assert (folder / "files" / "a b" / "linked.txt").read_text(encoding="utf-8") == "in place"
-    with connected(new) as client:
+    with connected(new, transport) as client:
         client.RecordType("there before").insert()
         assert import_entities(folder) == Imported(inserted=17, matched=0, skipped=0)
         after = described(client)
