@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -182,13 +182,11 @@ class Ledger:
 
     def __init__(self, path: Path, *, throw_away: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-        if throw_away:
-            # An unnamed database lies in a temporary file that ends with the connection.
-            copy = sqlite3.connect("", isolation_level=None)
-            self._connection.backup(copy)
-            self._connection.close()
-            self._connection = copy
+        # An unnamed database lies in a temporary file that ends with the connection.
+        self._connection = sqlite3.connect("" if throw_away else path, timeout=60, isolation_level=None)
+        if throw_away and path.exists():
+            with closing(sqlite3.connect(path, timeout=60)) as source:
+                source.backup(self._connection)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA foreign_keys = ON")
@@ -197,7 +195,8 @@ class Ledger:
         self._connection.execute(
             "CREATE TEMP TABLE seen (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL)"
         )
-        path.chmod(0o600)
+        if not throw_away:
+            path.chmod(0o600)
 
     def _prepare(self) -> None:
         with self.transaction():  # two commands may open a new site at the same time
