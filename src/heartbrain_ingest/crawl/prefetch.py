@@ -47,6 +47,7 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         self._paths = sorted(set(paths))
         self._files_known = False
         self._groups: dict[tuple[str, str, int], list[Any]] = {}
+        self._indexes: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Any]]] = {}
         self._references: dict[str, bool] = {}
 
     def group(self, record_type: str, reference: str, target: int) -> list[Any]:
@@ -64,6 +65,7 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
     def forget(self) -> None:
         """Drop what was fetched, after something else than the crawler wrote to the database."""
         self._groups.clear()
+        self._indexes.clear()
 
     def get_registered_identifiable(self, record: Any) -> Any:
         """Give the identifiable of a record; the first call of a run fetches the files.
@@ -80,17 +82,30 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         reference = self._reference(identifiable)
         if reference is None or identifiable.backrefs or identifiable.record_type is None:
             return super().retrieve_identified_record_for_identifiable(identifiable)
-        found = [
-            record
-            for record in self.group(identifiable.record_type, reference, identifiable.properties[reference])
-            if _is_identified(record, identifiable)
-        ]
+        found = self._identified(identifiable, reference)
         if len(found) > 1:
             raise RuntimeError(f"{len(found)} records of type {identifiable.record_type} have the same identity")
         if not found:
             return None
         ClientQueryCache.fill({found[0].id: found[0]}, kind="eid", flags={}, unique=True)
         return found[0]
+
+    def _identified(self, identifiable: Identifiable, reference: str) -> list[Any]:
+        """Look the records of a group up by their identity; one that can't be hashed is compared with all of them."""
+        key = (identifiable.record_type, reference, identifiable.properties[reference])
+        group = self.group(*key)
+        names = tuple(sorted(identifiable.properties))
+        try:
+            index = self._indexes.get((*key, names))
+            if index is None:
+                index = self._indexes[*key, names] = {}
+                for record in group:
+                    values = tuple(_value(record, name) for name in names)
+                    index.setdefault(values, []).append(record)
+            group = index.get(tuple(identifiable.properties[name] for name in names), [])
+        except TypeError:
+            self._indexes.pop((*key, names), None)
+        return [record for record in group if _is_identified(record, identifiable)]
 
     def _reference(self, identifiable: Identifiable) -> str | None:
         """Give the first identifying property that refers to a record; a whole number may be an id or a quantity."""
@@ -121,6 +136,11 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         ClientQueryCache.fill(
             {known[path].id: known[path] for path in self._paths if path in known}, kind="eid", flags={}, unique=True
         )
+
+
+def _value(record: Any, name: str) -> Any:
+    prop = record.get_property(name)
+    return None if prop is None else prop.value
 
 
 def _is_identified(record: Any, identifiable: Identifiable) -> bool:
