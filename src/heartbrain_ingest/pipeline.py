@@ -159,7 +159,7 @@ class Run:
         waiting = self._ledger.deliveries(DeliveryState.WAITING)
         ready = [delivery for delivery in waiting if self._is_wanted(delivery) and self._arrivals.is_complete(delivery)]
         self._report.waiting = len(waiting) - len(ready)
-        self._report.published = [
+        self._report.announced = [
             f"{EXPERIMENTAL_DATA}/{delivery.project}/{self._plan(delivery).folder_name}"
             if delivery.kind == "session"
             else f"{EXPERIMENTAL_DATA}/{delivery.project}/..._lab_..."

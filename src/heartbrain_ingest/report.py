@@ -43,6 +43,8 @@ class RunReport:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: Folders published by this run, relative to the archive.
     published: list[str] = field(default_factory=list)
+    #: Folders that a dry run would have published.
+    announced: list[str] = field(default_factory=list)
     inserted: int = 0
     updated: int = 0
     #: Codes noted for what is published all the same.

@@ -78,7 +78,7 @@ def report_lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
         lines.append(f"{report.seen} files seen, {report.new} of them new ({report.seconds:.1f} s).")
     if dry_run:
         lines.append("This was a dry run: nothing was changed. A real one would publish")
-        lines += [f"  {folder}" for folder in report.published] or ["  nothing"]
+        lines += [f"  {folder}" for folder in report.announced] or ["  nothing"]
     elif report.published:
         lines.append(f"{len(report.published)} deliveries published:")
         lines += [f"  {folder}" for folder in report.published]
@@ -126,6 +126,7 @@ def report_data(report: RunReport) -> dict[str, Any]:
         "seen": report.seen,
         "new": report.new,
         "published": report.published,
+        "announced": report.announced,
         "inserted": report.inserted,
         "updated": report.updated,
         "waiting": report.waiting,

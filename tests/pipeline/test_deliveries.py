@@ -355,8 +355,7 @@ def test_a_dry_run_publishes_nothing_and_the_next_run_does(site: Site, tmp_path:
 def test_only_the_asked_for_session_is_published(site: Site, tmp_path: Path) -> None:
     write_series(tmp_path / "study" / "a")
     write_series(tmp_path / "study" / "b", PatientID="HB0100")
-    site.take_in(tmp_path / "study", dry_run=True)
-    label = site.ledger_rows("deliveries")[0]["session"]
+    label = site.take_in(tmp_path / "study", dry_run=True).announced[0].rpartition("_ses-")[2]
     report = site.take_in(tmp_path / "study", session=f"ses-{label}")
     assert (len(report.published), report.waiting) == (1, 1)
     assert report.published[0].endswith(f"_ses-{label}")

@@ -35,7 +35,7 @@ def test_a_dry_run_names_the_folder_and_changes_nothing(site: Site, tmp_path: Pa
     assert site.tree() == {}
     real = site.take_in(tmp_path / "study")
     assert real.new == trial.new > 0
-    assert real.published == trial.published
+    assert real.published == trial.announced
 
 
 def test_a_folder_given_as_inbox_completes_only_its_own_sessions(site: Site, tmp_path: Path) -> None:
