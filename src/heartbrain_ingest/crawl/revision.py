@@ -26,7 +26,7 @@ SUPERSEDED = "SupersededAcquisition"
 class Retired:
     """What was taken away."""
 
-    #: Ids of records that lost a parent or a property.
+    #: Ids of records that lost a parent, a property or the type of a reference.
     changed: set[int] = field(default_factory=set)
     #: Names of acquisitions that the revision no longer has.
     superseded: tuple[str, ...] = ()
