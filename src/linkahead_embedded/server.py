@@ -28,6 +28,8 @@ MAX_LINE = 1 << 20
 MAX_HEADERS = 1 << 16
 MAX_CONNECTIONS = 128
 IDLE_S = 120.0
+_LINGER_S = 1.0
+_LINGER_BYTES = 1 << 24
 _BLOCK = 1 << 16
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/xml; charset=UTF-8\r\nContent-Length: 0\r\n"
@@ -197,7 +199,7 @@ class _Handler(socketserver.StreamRequestHandler):
     def _handle_one(self) -> bool:
         """Answer one request; tell whether the connection can carry another."""
         spooled: list[Path] = []
-        method, keeps_alive = "GET", False
+        method, keeps_alive, is_read = "GET", False, True
         try:
             method, path, version, headers = self._head()
             keeps_alive = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
@@ -206,13 +208,24 @@ class _Handler(socketserver.StreamRequestHandler):
             request = Request(method, path, parts.body, headers, parts.uploads, parts.fields)
             response = self.server.application.handle(request)
         except RequestError as problem:
-            keeps_alive = False
+            keeps_alive, is_read = False, False
             response = error_response(problem.status, problem.description, problem.code)
         finally:
             for one in spooled:
                 one.unlink(missing_ok=True)
         self._send(response, keeps_alive=keeps_alive, is_head=method == "HEAD")
+        if not is_read:
+            self._linger()
         return keeps_alive
+
+    def _linger(self) -> None:
+        """Take what is still being sent, for a moment: to close at once would reset the connection, answer and all."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER_S)
+            left = _LINGER_BYTES
+            while left > 0 and (block := self.connection.recv(_BLOCK)):
+                left -= len(block)
 
     def _head(self) -> tuple[str, str, str, dict[str, str]]:
         line = self.rfile.readline(MAX_LINE + 1)
