@@ -15,7 +15,7 @@ from heartbrain_ingest.settings import Settings
 
 #: Shown first, in this order, where a record has them; `SELECT` chooses others.
 LEADING = (
-    *("Age", "Date"),
+    *("Subject", "Sex", "Age", "Date", "CollectionDate"),
     *("Analyte", "MeasuredValue", "MeasuredUnit", "ReferenceFlag"),
     *("MeanRate", "OverlapFraction", "RepetitionTime", "EchoTime", "NumberOfVolumes"),
     *("ImageFile", "RecordingFile", "path"),
