@@ -225,6 +225,25 @@ def test_five_lines_with_the_official_client_give_the_same_records(sample: Taken
     assert {line.split()[1:] == ["2.3", "s"] for line in done.stdout.splitlines()} == {True}
 
 
+def test_the_five_lines_of_the_readme_run_as_they_stand(project_root: Path, sample: TakenIn) -> None:
+    text = (project_root / "README.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    assert len(code.splitlines()) == 5
+    assert '"demo/state/linkahead.db"' in code
+    code = code.replace('"demo/state/linkahead.db"', repr(str(sample.site.database)))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=sample.site.environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = {f"{one['id']} {one['name']}" for one in sample.site.find("FIND T1WeightedImage")}
+    assert set(done.stdout.splitlines()) == expected
+
+
 def test_a_second_run_finds_nothing_new_and_changes_nothing(sample: TakenIn) -> None:
     tree, content = sample.site.tree(), sample.site.content()
     again = sample.site.ingest(sample.inbox)
@@ -271,7 +290,7 @@ def test_check_finds_no_problem_and_the_bids_validator_no_error(sample: TakenIn)
     done = sample.site.run("check", "--json")
     assert done.report["problems"] == []
     assert done.code == 0
-    assert done.report["folders"] == 2
+    assert done.report["folders"] == 4  # two sessions, two laboratory deliveries
     assert done.report["datasets"] == 1
 
 
