@@ -126,6 +126,7 @@ class Run:
         finally:
             if self._executor is not None:
                 self._executor.shutdown(cancel_futures=True)
+            shutil.rmtree(self._staging, ignore_errors=True)
             if self._memory is not None:
                 shutil.rmtree(self._memory, ignore_errors=True)
 
