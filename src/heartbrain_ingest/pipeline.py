@@ -214,7 +214,6 @@ class Run:
             timeout_s=settings.conversion.timeout_minutes * 60,
             memory_scratch=settings.conversion.memory_scratch_mib * 2**20,
             archive=settings.folders.archive,
-            inbox=self._inbox,
         )
 
     def _plan(self, delivery: Delivery) -> SessionPlan:

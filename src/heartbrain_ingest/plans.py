@@ -94,4 +94,3 @@ class BuildTools:
     #: Bytes of memory that one session may use as scratch space.
     memory_scratch: int
     archive: Path
-    inbox: Path

@@ -3,7 +3,7 @@
 from heartbrain_ingest.filesystem.compliance import Finding, check_tree
 from heartbrain_ingest.filesystem.layout import EXPERIMENTAL_DATA, delivery_folder, safe_label
 from heartbrain_ingest.filesystem.packing import pack, pack_file
-from heartbrain_ingest.filesystem.publish import checksum_list, publish, same_content, sync_tree
+from heartbrain_ingest.filesystem.publish import checksum_list, publish, sync_tree
 from heartbrain_ingest.filesystem.readme import ReadmeHeader, read_header, write_readme
 from heartbrain_ingest.filesystem.scratch import memory_folder
 
@@ -20,7 +20,6 @@ __all__ = [
     "publish",
     "read_header",
     "safe_label",
-    "same_content",
     "sync_tree",
     "write_readme",
 ]

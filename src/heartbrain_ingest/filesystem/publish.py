@@ -32,11 +32,6 @@ def checksum_list(folder: Path) -> str:
     return "".join(lines)
 
 
-def same_content(first: Path, second: Path) -> bool:
-    """Say whether two folders hold the same files with the same bytes."""
-    return checksum_list(first) == checksum_list(second)
-
-
 def sync_tree(folder: Path) -> None:
     """Force everything below a folder to the disk, so that the rename never shows a file without its content."""
     for root, _folders, names in os.walk(folder):
