@@ -6,38 +6,25 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from heartbrain_ingest import __version__
-from heartbrain_ingest.errors import HeartbrainError
-
-if TYPE_CHECKING:
-    from heartbrain_ingest.settings import Settings
-
-GOOD, ATTENTION, FAILED = 0, 1, 2
+from heartbrain_ingest.commands.base import ATTENTION, GOOD, Commands, settings_of, settings_option
 
 _EPILOG = "Exit codes: 0 all good, 1 something needs the steward, 2 the command could not work."
 
 
-class _Commands(click.Group):
-    """Turns the errors of this package into one clear line and exit code 2."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HeartbrainError as error:
-            click.echo(f"heartbrain: {error}", err=True)
-            ctx.exit(FAILED)
-        except OSError as error:
-            advice = "check the space and the permissions of the site's folders, and the paths on the command line"
-            click.echo(f"heartbrain: The operating system refused: {error.strerror or error}; {advice}", err=True)
-            ctx.exit(FAILED)
+_ELSEWHERE = {
+    "linkahead": "heartbrain_ingest.commands.linkahead:linkahead",
+}
 
 
 @click.group(
-    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=Commands,
+    elsewhere=_ELSEWHERE,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="heartbrain")
 @click.option(
@@ -50,28 +37,6 @@ class _Commands(click.Group):
 def main(ctx: click.Context, settings_file: Path | None) -> None:
     """Make what a scanner, a physiology monitor and a laboratory leave findable, computable and safe."""
     ctx.ensure_object(dict)["settings"] = settings_file
-
-
-def settings_option(function: Any) -> Any:
-    """Let `--settings` stand after the command as well."""
-
-    def remember(ctx: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
-        if value is not None:
-            ctx.ensure_object(dict)["settings"] = value
-
-    return click.option(
-        "--settings",
-        type=click.Path(path_type=Path),
-        expose_value=False,
-        callback=remember,
-        help="Settings file of the site.",
-    )(function)
-
-
-def _settings(ctx: click.Context) -> Settings:
-    from heartbrain_ingest.settings import find_settings, load_settings
-
-    return load_settings(find_settings(ctx.obj.get("settings")))
 
 
 @main.command()
@@ -126,7 +91,7 @@ def ingest(
     from heartbrain_ingest.report import RunOptions
     from heartbrain_ingest.shown import ShownProgress, report_data, report_lines, start_log
 
-    settings = _settings(ctx)
+    settings = settings_of(ctx)
     start_log(settings.folders.logs)
     workers = 1 if executor == "serial" else jobs
     options = RunOptions(inbox=inbox, dry_run=dry_run, session=session, jobs=workers)
@@ -154,7 +119,7 @@ def query(ctx: click.Context, question: str, as_json: bool, as_csv: bool) -> Non
     from heartbrain_ingest.answers import ask
     from heartbrain_ingest.shown import print_table
 
-    answer = ask(_settings(ctx), question)
+    answer = ask(settings_of(ctx), question)
     if as_json:
         click.echo(answer.as_json())
     elif as_csv:
@@ -179,7 +144,7 @@ def status(ctx: click.Context, with_files: bool, as_json: bool) -> None:
     from heartbrain_ingest.overview import site_status
     from heartbrain_ingest.shown import status_lines
 
-    state = site_status(_settings(ctx), with_files=with_files)
+    state = site_status(settings_of(ctx), with_files=with_files)
     if as_json:
         click.echo(json.dumps(state.as_data(), indent=2))
         return
@@ -200,7 +165,7 @@ def explain(ctx: click.Context, what: str) -> None:
     """
     from heartbrain_ingest.overview import explain as explained
 
-    found = explained(_settings(ctx), what)
+    found = explained(settings_of(ctx), what)
     if not found:
         click.echo("The ledger knows nothing of it.", err=True)
         ctx.exit(ATTENTION)
@@ -227,7 +192,7 @@ def check(ctx: click.Context, path: Path | None, bids: bool, as_json: bool) -> N
     """
     from heartbrain_ingest.checks import check_archive
 
-    archive = path or _settings(ctx).folders.archive
+    archive = path or settings_of(ctx).folders.archive
     result = check_archive(archive, with_bids=bids)
     if as_json:
         click.echo(json.dumps(result.as_data(), indent=2))
@@ -235,164 +200,6 @@ def check(ctx: click.Context, path: Path | None, bids: bool, as_json: bool) -> N
         for line in result.lines():
             click.echo(line)
     ctx.exit(ATTENTION if result.problems else GOOD)
-
-
-class _LinkAheadCommands(click.Group):
-    """Does the same for the errors of the embedded LinkAhead, which knows nothing of this package."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        from linkahead_embedded.errors import EmbeddedError
-
-        try:
-            return super().invoke(ctx)
-        except EmbeddedError as error:
-            click.echo(f"heartbrain: {error}", err=True)
-            ctx.exit(FAILED)
-
-
-@main.group(cls=_LinkAheadCommands)
-def linkahead() -> None:
-    """Work with the embedded LinkAhead."""
-
-
-@linkahead.command("serve")
-@settings_option
-@click.option("--database", type=click.Path(path_type=Path), help="Database file  [default: the site's]")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=10080,
-    show_default=True,
-    help="Port to listen on; 0 takes a free one.",
-)
-@click.option("--user", default="heartbrain", show_default=True, help="Name of the user who may log in.")
-@click.option("--password", envvar="HEARTBRAIN_LINKAHEAD_PASSWORD", hidden=True)
-@click.option(
-    "--scripts",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the scripts that clients may run  [default: none]",
-)
-@click.pass_context
-def serve(
-    ctx: click.Context,
-    database: Path | None,
-    host: str,
-    port: int,
-    user: str,
-    password: str | None,
-    scripts: Path | None,
-) -> None:
-    """Serve the embedded LinkAhead over HTTP, for the official client and for browsers.
-
-    The password comes from the environment variable HEARTBRAIN_LINKAHEAD_PASSWORD.
-
-    Example: HEARTBRAIN_LINKAHEAD_PASSWORD=secret heartbrain linkahead serve --port 10080
-    """
-    from linkahead_embedded.server import serve as serve_linkahead
-
-    if not password:
-        raise click.UsageError("set HEARTBRAIN_LINKAHEAD_PASSWORD to the password of the user")
-    file_root = None
-    if database is None:
-        settings = _settings(ctx)
-        database, file_root = settings.database, settings.folders.archive
-    serve_linkahead(
-        database,
-        host=host,
-        port=port,
-        file_root=file_root,
-        user=user,
-        password=password,
-        scripts=scripts,
-        ready=lambda url: click.echo(f"The embedded LinkAhead answers at {url} (stop with Ctrl-C)"),
-    )
-
-
-@linkahead.command("backup")
-@settings_option
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--database", type=click.Path(exists=True, path_type=Path), help="Database file  [default: the site's]")
-@click.pass_context
-def backup(ctx: click.Context, file: Path, database: Path | None) -> None:
-    """Copy the database to FILE while it is in use, uploaded files beside it, and check the copy.
-
-    Example: heartbrain linkahead backup /backup/linkahead.db
-    """
-    from linkahead_embedded.backup import back_up
-
-    done = back_up(database or _settings(ctx).database, file)
-    click.echo(f"{file}: {done.entities} entities, {done.files} uploaded files; the copy is sound")
-
-
-def _connect(ctx: click.Context, database: Path | None, file_root: Path | None, ini: Path | None) -> None:
-    """Point the client at the LinkAhead that the options or else the settings name."""
-    from heartbrain_ingest.crawl.connection import connect
-
-    if database is not None or ini is not None:
-        connect(ini=ini, database=database or Path(), file_root=file_root)
-        return
-    settings = _settings(ctx)
-    connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
-
-
-def _place_options(function: Any) -> Any:
-    """Let a command say which LinkAhead it is about."""
-    function = click.option(
-        "--ini", type=click.Path(exists=True, path_type=Path), help="`pylinkahead.ini` of a LinkAhead server."
-    )(function)
-    function = click.option(
-        "--file-root", type=click.Path(exists=True, path_type=Path), help="Folder that its file paths start from."
-    )(function)
-    return click.option(
-        "--database",
-        type=click.Path(path_type=Path),
-        help="Database file of an embedded LinkAhead  [default: the site's LinkAhead]",
-    )(function)
-
-
-@linkahead.command("export")
-@settings_option
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@_place_options
-@click.option("--with-files", is_flag=True, help="The bytes of the files too; without, they stay where they are.")
-@click.pass_context
-def export(
-    ctx: click.Context,
-    folder: Path,
-    database: Path | None,
-    file_root: Path | None,
-    ini: Path | None,
-    with_files: bool,
-) -> None:
-    """Write all entities to FOLDER as XML, for `import` into another LinkAhead.
-
-    Example: heartbrain linkahead export /backup/entities
-    """
-    from linkahead_embedded.transfer import export_entities
-
-    _connect(ctx, database, file_root, ini)
-    done = export_entities(folder, with_files=with_files)
-    click.echo(f"{folder}: {done.entities} entities, {done.files} files")
-
-
-@linkahead.command("import")
-@settings_option
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@_place_options
-@click.pass_context
-def import_(ctx: click.Context, folder: Path, database: Path | None, file_root: Path | None, ini: Path | None) -> None:
-    """Insert what `export` wrote to FOLDER, with new ids; FOLDER/ids.tsv says which.
-
-    An interrupted import goes on where it stopped.
-
-    Example: heartbrain linkahead import /backup/entities --ini pylinkahead.ini
-    """
-    from linkahead_embedded.transfer import import_entities
-
-    _connect(ctx, database, file_root, ini)
-    done = import_entities(folder)
-    click.echo(f"{done.inserted} inserted, {done.matched} there before, {done.skipped} by an earlier import")
 
 
 if __name__ == "__main__":
