@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -53,8 +54,11 @@ class ChannelRule(_Strict):
     band: tuple[float, float] | None = Field(
         default=None, description="Pass band in Hz in which beats or breaths are looked for; none: no peaks."
     )
-    slowest: float = Field(default=0.0, description="Lowest rate that is believed, 1/min.")
-    fastest: float = Field(default=0.0, description="Highest rate that is believed, 1/min.")
+    slowest: float = Field(default=30.0, gt=0, description="Lowest rate that is believed, 1/min.")
+    fastest: float = Field(default=200.0, gt=0, description="Highest rate that is believed, 1/min.")
+    detector: Literal["wave", "ecg"] = Field(
+        default="wave", description="wave: each cycle has one top; ecg: each beat has one steep complex of either sign."
+    )
 
 
 class RateRule(_Strict):
