@@ -367,7 +367,8 @@ class SessionBuilder:
         start = _seconds(named.candidate.acquisition_time)
         repetition = named.candidate.sidecar.get("RepetitionTime")
         volumes = named.candidate.shape[3] if len(named.candidate.shape) > 3 else 1  # noqa: PLR2004 - i, j, k, t
-        if named.path is None or start is None or not isinstance(repetition, int | float):
+        computed = named.naming.datatype is not None and named.naming.folder is not None
+        if named.path is None or computed or start is None or not isinstance(repetition, int | float):
             return None
         return physio.ImageSpan(
             path=_with_suffix(self._folder / named.path, ".nii.gz"), start_s=start, duration_s=volumes * repetition

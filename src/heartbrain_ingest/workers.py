@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heartbrain_ingest import physio
-from heartbrain_ingest.bids import read_asl_context
+from heartbrain_ingest.bids import read_asl_context, read_background_suppression
 from heartbrain_ingest.convert import Conversion, Dcm2niix, differences, store_series
 from heartbrain_ingest.deidentify import (
     Deidentifier,
@@ -185,6 +185,18 @@ def scan_files(files: Sequence[FoundFile]) -> tuple[list[FileFacts], dict[str, I
     return results, {key: collector.identifiers for key, collector in collectors.items()}
 
 
+def digest_files(files: Sequence[FoundFile]) -> list[str | None]:
+    """Give the SHA-256 of each file; None for one that can't be read."""
+    digests: list[str | None] = []
+    for found in files:
+        try:
+            with open(found.path, "rb") as file:  # noqa: PTH123 - a plain read
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError:
+            digests.append(None)
+    return digests
+
+
 def session_key(facts: FileFacts) -> str:
     """Give the delivery key of a DICOM file: its study, and whose it is (a study can hold two people by mistake)."""
     dicom = facts.dicom
@@ -316,6 +328,8 @@ def series_header(folder: Path) -> dict[str, Any]:
     frames = first.get("PerFrameFunctionalGroupsSequence") or ()
     if frames and "MRArterialSpinLabelingSequence" in frames[0]:
         header["ASLContext"] = read_asl_context(dcmread(path, stop_before_pixels=True) for path in paths)
+    if "asl" in f"{header.get('ImageType')} {header.get('SequenceName')} {header.get('ProtocolName')}".lower():
+        header["BackgroundSuppression"] = read_background_suppression(paths[0].read_bytes())
     return header
 
 

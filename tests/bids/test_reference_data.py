@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from heartbrain_ingest.bids import Candidate, compose_view, name_session, read_asl_context, validate
+from heartbrain_ingest.bids import (
+    Candidate,
+    compose_view,
+    name_session,
+    read_asl_context,
+    read_background_suppression,
+    validate,
+)
 
 IDENTIFIERS = ("InstitutionName", "InstitutionAddress", "StationName", "DeviceSerialNumber", "AcquisitionDateTime")
 
@@ -37,6 +44,9 @@ def read_headers(folder):
                 headers[number] = {e.keyword: plain(e) for e in dataset if e.keyword and e.VR != "SQ"}
         for number, series in instances.items():
             headers[number]["ASLContext"] = read_asl_context(series)
+            headers[number]["BackgroundSuppression"] = read_background_suppression(
+                Path(series[0].filename).read_bytes()
+            )
     return headers
 
 

@@ -6,6 +6,8 @@ import random
 
 import pytest
 
+from heartbrain_ingest.bids.perfusion import read_background_suppression
+
 AP = {"PhaseEncodingDirection": "j-", "TotalReadoutTime": 0.05, "ImageOrientationPatientDICOM": [1, 0, 0, 0, 1, 0]}
 PA = AP | {"PhaseEncodingDirection": "j"}
 BOLD = {"shape": (64, 64, 30, 100), "sidecar": {"PulseSequenceDetails": "ep2d_bold"} | AP}
@@ -252,9 +254,23 @@ def test_arterial_spin_labelling_gets_its_context_from_the_header(make, name):
         "SliceTiming": [0, 0.1],
     }
     context = ["M_ZERO_SCAN", "LABEL", "CONTROL", "LABEL", "CONTROL"]
-    image = name([make("asl_2d_tra", 1, shape=(64, 64, 2, 5), sidecar=asl, header={"ASLContext": context})])["1/1"]
+    header = {"ASLContext": context, "BackgroundSuppression": False}
+    series = make("asl_2d_tra", 1, shape=(64, 64, 2, 5), sidecar=asl, header=header)
+    image = name([series])["1/1"]
     assert str(image.path) == "sub-K7Q2ABCD/ses-20230504/perf/sub-K7Q2ABCD_ses-20230504_asl"
     ((path, text),) = image.tables.items()
     assert str(path) == "sub-K7Q2ABCD/ses-20230504/perf/sub-K7Q2ABCD_ses-20230504_aslcontext.tsv"
     assert text.split() == ["volume_type", "m0scan", "label", "control", "label", "control"]
     assert (image.metadata["M0Type"], image.metadata["TotalAcquiredPairs"]) == ("Included", 2)
+    assert image.metadata["BackgroundSuppression"] is False
+
+
+def test_whether_static_tissue_was_suppressed_comes_from_the_header_or_is_left_to_the_site(make, name):
+    asl = {"ArterialSpinLabelingType": "PCASL", "PostLabelingDelay": 1.8, "LabelingDuration": 1.8}
+    series = make("asl_2d_tra", 1, shape=(64, 64, 2, 2), sidecar=asl, header={"ASLContext": ["LABEL", "CONTROL"]})
+    image = name([series])["1/1"]
+    assert image.naming.code == "BIDS_INCOMPLETE"
+    assert any("BackgroundSuppression" in finding for finding in image.findings)
+    assert read_background_suppression(b"sAsl.ulSuppressionMode\t = \t1\n") is False
+    assert read_background_suppression(b"sAsl.ulSuppressionMode = 0x4\n") is True
+    assert read_background_suppression(b"sAsl.ulMode = 32\n") is None

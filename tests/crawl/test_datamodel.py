@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from bidsschematools.schema import load_schema as load_bids_schema
 
+from heartbrain_ingest.bids.schema import load_schema
 from heartbrain_ingest.crawl.model import ModelView, parse_datamodel, view_datamodel
 from heartbrain_ingest.crawl.sidecars import type_fields
 from heartbrain_ingest.errors import RulesError
@@ -16,6 +19,7 @@ WITHOUT_UNIT = {
     *("MeasuredValue", "ReferenceLow", "ReferenceHigh"),
     # ratios and fractions
     *("CompressedSensingFactor", "LabelingEfficiency", "OverlapFraction", "PartialFourier", "PhaseOversampling"),
+    *("Progress", "mean_f"),
     *("ParallelReductionFactorInPlane", "ParallelReductionFactorOutOfPlane", "PhaseResolution", "SignalQuality"),
     # direction cosines, and values in units of the manufacturer
     *("ImageOrientationPatientDICOM", "LabelingOrientation", "PhiAdjust", "ShimSetting", "M0Estimate"),
@@ -87,6 +91,52 @@ def test_the_kinds_of_images_recordings_and_samples_are_below_their_general_type
 def test_the_model_has_every_record_type_that_the_naming_rules_use(view: ModelView, project_root: Path) -> None:
     rules = yaml.safe_load((project_root / "crawler_config" / "bids_rules.yml").read_text(encoding="utf-8"))
     assert [name for name in rules["record_types"] if not view.is_below(name, "MRImage")] == []
+
+
+def test_every_suffix_of_mri_in_bids_is_the_kind_of_one_record_type(view: ModelView, path: Path) -> None:
+    described: dict[str, list[str]] = {}
+    for name, entity in parse_datamodel(path).items():
+        if view.is_below(name, "MRImage"):
+            for suffix in ", ".join(re.findall(r"\(BIDS ([^)]+)\)", entity.description)).split(", "):
+                described.setdefault(suffix, []).append(name)
+    known = {suffix for _, suffix in load_schema().names}
+    assert len(known) > 60
+    assert {suffix: described.get(suffix, []) for suffix in known if len(described.get(suffix, [])) != 1} == {}
+    assert set(described) - known <= {"", "svs", "mrsi", "unloc", "mrsref", "suffix swi of the extension proposal"}
+
+
+def test_rules_give_the_record_type_of_the_suffix(path: Path, project_root: Path) -> None:
+    kinds = {
+        suffix: name
+        for name, entity in parse_datamodel(path).items()
+        for suffix in ", ".join(re.findall(r"\(BIDS ([^)]+)\)", entity.description or "")).split(", ")
+    }
+    rules = yaml.safe_load((project_root / "crawler_config" / "bids_rules.yml").read_text(encoding="utf-8"))["rules"]
+    named = [rule["set"] for rule in rules if "datatype" in rule["set"]]
+    other = {(one["suffix"], one["RecordType"]) for one in named if kinds[one["suffix"]] != one["RecordType"]}
+    assert len(named) > 30
+    assert other == {("T2starw", "SusceptibilityWeightedImage")}  # the same suffix, another purpose
+
+
+def test_the_model_knows_every_metadata_field_that_bids_has_for_mri(view: ModelView) -> None:
+    schema = load_bids_schema().to_dict()
+    groups = ("anat", "asl", "continuous", "dwi", "entity_rules", "fmap", "func", "mri", "qmri")
+    fields = {
+        schema["objects"]["metadata"][key]["name"]
+        for group in groups
+        for rule in schema["rules"]["sidecars"][group].values()
+        for key in rule["fields"]
+        # Rules for other modalities stand among these.
+        if not any(word in " ".join(rule["selectors"]) for word in ("micr", "pupil", "eyetrack", "epoch", "Sample"))
+    }
+    left_out = {
+        # of microscopes, of templates, of coordinate files, of whole studies
+        *("SampleStaining", "SamplePrimaryAntibody", "SampleSecondaryAntibody", "OnsetSource", "Description"),
+        *("AnatomicalLandmarkCoordinates", "Resolution", "Density", "Derivative"),
+        "InstitutionAddress",  # names a place
+    }
+    assert len(fields) > 120
+    assert fields - view.properties.keys() <= left_out
 
 
 def test_the_model_knows_every_field_that_dcm2niix_writes_for_five_vendors(view: ModelView, shared_data: Path) -> None:

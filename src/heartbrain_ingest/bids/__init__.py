@@ -1,7 +1,7 @@
 """Give every converted image its BIDS name and show what is published as a BIDS dataset."""
 
 from heartbrain_ingest.bids.model import Candidate, NamedImage, Naming, Tried
-from heartbrain_ingest.bids.perfusion import read_asl_context
+from heartbrain_ingest.bids.perfusion import read_asl_context, read_background_suppression
 from heartbrain_ingest.bids.rules import NamingRules, load_naming_rules
 from heartbrain_ingest.bids.session import name_session
 from heartbrain_ingest.bids.validator import ValidationIssue, ValidationReport, validate
@@ -20,5 +20,6 @@ __all__ = [
     "load_naming_rules",
     "name_session",
     "read_asl_context",
+    "read_background_suppression",
     "validate",
 ]

@@ -37,6 +37,11 @@ class Draft:
     run: int = 0
 
     @property
+    def is_raw(self) -> bool:
+        """Whether the image belongs to the raw BIDS dataset, neither to sourcedata nor to a derivative."""
+        return self.datatype is not None and self.folder is None
+
+    @property
     def sidecar(self) -> dict[str, Any]:
         """The sidecar as it will be published, as far as naming is concerned."""
         return {**self.candidate.sidecar, **self.metadata}
@@ -64,7 +69,7 @@ class Draft:
         """What runs are counted within: images of one family that were acquired together share their run number."""
         group = self.suffix
         ignored = {"run", "echo", "part"}
-        if self.datatype == "fmap":
+        if self.is_raw and self.datatype == "fmap":
             group = "b0" if self.suffix in B0_MAP else self.suffix
             ignored.add("dir")
         elif self.suffix == "sbref":

@@ -30,7 +30,7 @@ FACTS: dict[str, str] = {
     "inversion_time": "InversionTime in seconds",
     "flip_angle": "FlipAngle in degrees",
     "part": "mag, phase, real or imag",
-    "direction": "phase encoding direction as a label (AP, PA, LR, RL, IS, SI)",
+    "direction": "phase encoding direction as a label (AP, PA, LR, RL, IS, SI); if from the name, its axis is the header's",
     "contrast": "label of the contrast agent; empty without one",
     "guess_datatype": "datatype of dcm2niix's BidsGuess",
     "guess_suffix": "suffix of dcm2niix's BidsGuess",
@@ -53,6 +53,9 @@ _MANUFACTURERS = {
 _AXES = (("RL", "LR"), ("AP", "PA"), ("IS", "SI"))
 _DIRECTION_WORD = re.compile(r"\b(ap|pa|lr|rl|si|is|hf|fh)\b")
 _DIRECTION_SYNONYMS = {"HF": "SI", "FH": "IS"}
+_DISPLAYED = re.compile(r"\s*([APLRHFSI])\s*->\s*([APLRHFSI])\s*", re.IGNORECASE)
+# InPlanePhaseEncodingDirection as vendors write it -> the axis of the image, as PhaseEncodingDirection calls it.
+_IN_PLANE = {"ROW": "i", "COL": "j", "COLUMN": "j"}
 _NO_AGENT = re.compile(r"^\s*(0|n|no|none|no contrast|ohne|kein\w*|nativ\w*|-|n/?a)?\s*$", re.IGNORECASE)
 _CONTRAST_WORD = re.compile(
     r"\b(km|gd|gad|gado\w*|gadovist|dotarem|contrast|kontrast|postgd|post gd|ce|post contrast)\b"
@@ -104,7 +107,7 @@ def describe(candidate: Candidate, ignored_words: Iterable[str] = ()) -> dict[st
         "inversion_time": _seconds(header, sidecar, "InversionTime"),
         "flip_angle": _number(sidecar.get("FlipAngle", header.get("FlipAngle"))),
         "part": _part(header, sidecar),
-        "direction": direction(header, sidecar) or _direction_of_name(words),
+        "direction": direction(header, sidecar) or _direction_of_name(header, sidecar, words),
         "contrast": _contrast(header, sidecar, words),
         "guess_datatype": guess[0] or None,
         "guess_suffix": guess[-1].rpartition("_")[2] or None,
@@ -140,22 +143,40 @@ def direction(header: Mapping[str, Any], sidecar: Mapping[str, Any]) -> str | No
         Two letters, from where to where; None when the header does not tell the polarity.
     """
     encoding = sidecar.get("PhaseEncodingDirection")
+    found = _patient_axis(header, sidecar, encoding[:1]) if isinstance(encoding, str) else None
+    if found is None:
+        return None
+    axis, positive = found
+    return _AXES[axis][0 if positive != str(encoding).endswith("-") else 1]
+
+
+def _patient_axis(header: Mapping[str, Any], sidecar: Mapping[str, Any], axis: str) -> tuple[int, bool] | None:
+    """Give the patient axis (0 to 2) that an axis of the image runs along, and whether both point the same way."""
     vectors = sidecar.get("ImageOrientationPatientDICOM") or header.get("ImageOrientationPatient")
-    if not isinstance(encoding, str) or encoding[:1] not in {"i", "j"} or not vectors or len(vectors) != _VECTOR_LENGTH:
+    if axis not in {"i", "j"} or not vectors or len(vectors) != _VECTOR_LENGTH:
         return None
     row, column = [float(value) for value in vectors[:3]], [-float(value) for value in vectors[3:]]
-    vector = row if encoding[0] == "i" else column
-    axis = max(range(3), key=lambda index: abs(vector[index]))
-    positive = (vector[axis] > 0) != encoding.endswith("-")
-    return _AXES[axis][0 if positive else 1]
+    vector = row if axis == "i" else column
+    along = max(range(3), key=lambda index: abs(vector[index]))
+    return along, vector[along] > 0
 
 
-def _direction_of_name(words: str) -> str | None:
-    found = _DIRECTION_WORD.findall(words)
-    if len(set(found)) != 1:
+def _direction_of_name(header: Mapping[str, Any], sidecar: Mapping[str, Any], words: str) -> str | None:
+    """Give the direction that the scanner displays (UIH), else the one that the name says; the polarity is not known.
+
+    Canon, Philips and older UIH headers tell the axis alone: a name that contradicts it says nothing about phase
+    encoding ("sag_ap" may mean a projection).
+    """
+    displayed = _DISPLAYED.fullmatch(str(sidecar.get("PhaseEncodingDirectionDisplayed") or ""))
+    found = (
+        {"".join(displayed.groups()).upper()} if displayed else {str(w).upper() for w in _DIRECTION_WORD.findall(words)}
+    )
+    if len(found) != 1:
         return None
-    label = str(found[0]).upper()
-    return _DIRECTION_SYNONYMS.get(label, label)
+    label = _DIRECTION_SYNONYMS.get(*found, *found)
+    plane = sidecar.get("InPlanePhaseEncodingDirectionDICOM") or header.get("InPlanePhaseEncodingDirection")
+    known = _patient_axis(header, sidecar, _IN_PLANE.get(str(plane).upper(), ""))
+    return label if known is None or label in _AXES[known[0]] else None
 
 
 def _contrast(header: Mapping[str, Any], sidecar: Mapping[str, Any], words: str) -> str:

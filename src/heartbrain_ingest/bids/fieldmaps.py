@@ -37,7 +37,7 @@ class _FieldMap:
 def complete_echo_times(drafts: Sequence[Draft]) -> None:
     """Give phase differences the echo times of their magnitude images, where dcm2niix could not."""
     for draft in drafts:
-        if draft.datatype != "fmap" or draft.suffix != "phasediff":
+        if not draft.is_raw or draft.datatype != "fmap" or draft.suffix != "phasediff":
             continue
         partners = [
             other

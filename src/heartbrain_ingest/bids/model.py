@@ -42,7 +42,7 @@ class Candidate:
 class Naming:
     """What a rule says of an image."""
 
-    #: BIDS datatype (``anat``, ``dwi`` ...), None outside BIDS.
+    #: BIDS datatype (``anat``, ``dwi`` ...), None without a BIDS name.
     datatype: str | None
     #: Last part of the name (``T1w``, ``localizer`` ...).
     suffix: str
@@ -50,7 +50,8 @@ class Naming:
     entities: Mapping[str, str]
     #: RecordType of the record in LinkAhead.
     record_type: str
-    #: Folder below the published session folder for what has no BIDS name.
+    #: Folder below the published session folder for what has no BIDS name; for a computed image that has one, the
+    #: derivative dataset (``derivatives/scanner``); None for what belongs to the raw dataset.
     folder: str | None
     #: Fields to merge into the sidecar.
     metadata: Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 # ASLContext (PS3.3 C.8.13.5.14) -> volume_type of aslcontext.tsv (BIDS, arterial spin labeling perfusion data).
+_SUPPRESSION = re.compile(rb"sAsl\.ulSuppressionMode\s*=\s*(0x[0-9a-fA-F]+|\d+)")
 _VOLUME_TYPES = {"M_ZERO_SCAN": "m0scan", "LABEL": "label", "CONTROL": "control"}
 
 
@@ -39,17 +41,39 @@ def read_asl_context(instances: Iterable[Dataset]) -> list[str]:
     return [volumes[key] for key in sorted(volumes)]
 
 
+def read_background_suppression(header: bytes) -> bool | None:
+    """Read from a Siemens protocol whether the static tissue was suppressed.
+
+    Parameters
+    ----------
+    header
+        An instance, or its part before the pixels, with the protocol as text (`MrPhoenixProtocol`).
+
+    Returns
+    -------
+    bool or None
+        ``sAsl.ulSuppressionMode`` of the protocol's ASCCONV part: 1 is none, more is some. None without that line.
+    """
+    found = _SUPPRESSION.search(header)
+    if found is None or not (mode := int(found[1], 0)):
+        return None
+    return mode > 1
+
+
 def complete_labelling(drafts: Sequence[Draft]) -> None:
     """Write aslcontext.tsv and the fields that follow from it, where the header tells what each volume is."""
-    separate = any(draft.datatype == "perf" and draft.suffix == "m0scan" for draft in drafts)
+    separate = any(draft.is_raw and draft.datatype == "perf" and draft.suffix == "m0scan" for draft in drafts)
     for draft in drafts:
-        if draft.datatype != "perf":
+        if not draft.is_raw or draft.datatype != "perf":
             continue
         sidecar = draft.sidecar
         if "RepetitionTimePreparation" not in sidecar and draft.facts["repetition_time"]:
             draft.metadata["RepetitionTimePreparation"] = draft.facts["repetition_time"]
         if draft.suffix != "asl":
             continue
+        suppressed = draft.candidate.header.get("BackgroundSuppression")
+        if "BackgroundSuppression" not in sidecar and isinstance(suppressed, bool):
+            draft.metadata["BackgroundSuppression"] = suppressed
         context = draft.candidate.header.get("ASLContext")
         types = (
             [_VOLUME_TYPES.get(str(value).upper()) for value in context] if isinstance(context, list | tuple) else []

@@ -22,6 +22,7 @@ _RULE_KEYS = ("id", "note", "when", "set")
 _SET_KEYS = ("datatype", "suffix", "entities", "RecordType", "folder", "metadata", "ignore")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FOLDER = re.compile(r"sourcedata(/[A-Za-z0-9]+)+")
+_DERIVATIVE = re.compile(r"derivatives/[A-Za-z0-9]+")
 _LABEL = re.compile(r"[A-Za-z0-9]+")
 #: Where an image goes that no rule names.
 UNCLASSIFIED_FOLDER = "sourcedata/unclassified"
@@ -209,8 +210,8 @@ def _check_name(rule: Rule, place: str) -> None:
         if not _LABEL.fullmatch(rule.suffix):
             raise RulesError(f"{place}.suffix: expected letters and digits, not {rule.suffix!r}")
         return
-    if rule.folder is not None:
-        raise RulesError(f"{place}: has a datatype and a folder; one of them says where the image goes")
+    if rule.folder is not None and not _DERIVATIVE.fullmatch(str(rule.folder)):
+        raise RulesError(f"{place}.folder: with a datatype only derivatives/<name> (letters and digits) has a meaning")
     if rule.datatype not in schema.datatypes:
         raise RulesError(
             f"{place}.datatype: BIDS has no {rule.datatype!r}; {nearest(str(rule.datatype), schema.datatypes)}"

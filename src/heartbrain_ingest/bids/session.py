@@ -53,7 +53,7 @@ def name_session(
     def path(draft: Draft) -> PurePosixPath:
         return _path(draft, schema, subject, session)
 
-    inside = [draft for draft in named if draft.datatype]
+    inside = [draft for draft in named if draft.is_raw]
     link_field_maps(inside, session, lambda draft: f"bids::{path(draft)}.nii.gz")
     return [_finish(draft, path(draft), schema) if not draft.naming.ignored else _ignored(draft) for draft in drafts]
 
@@ -86,7 +86,7 @@ def _settle(drafts: Sequence[Draft], schema: BidsSchema) -> None:
             beside.setdefault((draft.family, draft.run), set()).add(draft.suffix)
         incomplete = []
         for draft in drafts:
-            if draft.datatype is not None:
+            if draft.is_raw:
                 context = _context(draft, beside[draft.family, draft.run], schema)
                 findings = [*_missing_entities(draft, schema), *schema.failures(context)]
                 if findings:
@@ -143,8 +143,9 @@ def _context(draft: Draft, beside: Collection[str], schema: BidsSchema) -> dict[
 
 def _path(draft: Draft, schema: BidsSchema, subject: str, session: str) -> PurePosixPath:
     name = schema.file_name({"sub": subject, "ses": session, **draft.entities}, draft.suffix)
-    folder = f"sub-{subject}/ses-{session}/{draft.datatype}" if draft.datatype else str(draft.folder)
-    return PurePosixPath(folder, name)
+    if draft.datatype is None:
+        return PurePosixPath(str(draft.folder), name)
+    return PurePosixPath(draft.folder or "", f"sub-{subject}", f"ses-{session}", draft.datatype, name)
 
 
 def _finish(draft: Draft, path: PurePosixPath, schema: BidsSchema) -> NamedImage:

@@ -25,7 +25,7 @@ def separate_echoes(drafts: Iterable[Draft], schema: BidsSchema) -> None:
         drafts, lambda draft: (draft.candidate.series_uid, draft.datatype, draft.suffix, draft.is_phase)
     ):
         times = sorted({draft.echo_time for draft in series if draft.echo_time is not None})
-        pair = _TWO_ECHOES.get(series[0].suffix) if series[0].datatype == "fmap" else None
+        pair = _TWO_ECHOES.get(series[0].suffix) if series[0].is_raw and series[0].datatype == "fmap" else None
         for draft in series:
             if draft.echo_time is None:
                 continue
@@ -38,7 +38,7 @@ def separate_echoes(drafts: Iterable[Draft], schema: BidsSchema) -> None:
 
 def separate_parts(drafts: Sequence[Draft], schema: BidsSchema) -> None:
     """Mark phase (real, imaginary) images, and the magnitude images that belong to them."""
-    able = [draft for draft in drafts if draft.datatype and schema.allows(draft.datatype, draft.suffix, "part")]
+    able = [draft for draft in drafts if draft.is_raw and schema.allows(draft.datatype, draft.suffix, "part")]
     with_parts = set()
     for draft in able:
         if draft.facts["part"] != "mag":
@@ -56,12 +56,13 @@ def pair_references(drafts: Sequence[Draft]) -> None:
     """Give each single-band reference the entities of the series it was made for: the next one of its name."""
     ordered = sorted(drafts, key=lambda item: item.order)
     for index, reference in enumerate(ordered):
-        if reference.suffix != "sbref" or reference.datatype is None:
+        if reference.suffix != "sbref" or not reference.is_raw:
             continue
         partners = [
             draft
             for draft in [*ordered[index + 1 :], *reversed(ordered[:index])]
-            if draft.datatype == reference.datatype
+            if draft.is_raw
+            and draft.datatype == reference.datatype
             and draft.suffix in {"bold", "dwi"}
             and _base(draft) == _base(reference)
         ]
