@@ -47,8 +47,8 @@ SETS = [
 #: Sidecar fields that identify, that cleaning may change, or that say what was done to the file.
 MAY_DIFFER = {
     "AccessionNumber", "AcquisitionDateTime", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
-    "DeviceSerialNumber", "InstitutionAddress", "InstitutionName", "InstitutionalDepartmentName", "PatientBirthDate",
-    "PatientID", "PatientName", "ProcedureStepDescription", "ProtocolName", "PulseSequenceDetails",
+    "DeviceSerialNumber", "ImageComments", "InstitutionAddress", "InstitutionName", "InstitutionalDepartmentName",
+    "PatientBirthDate", "PatientID", "PatientName", "ProcedureStepDescription", "ProtocolName", "PulseSequenceDetails",
     "ReferringPhysicianName", "SeriesDescription", "SeriesInstanceUID", "StationName", "StudyDescription", "StudyID",
     "StudyInstanceUID",
 }  # fmt: skip
@@ -69,6 +69,11 @@ def convert(folder: Path, out: Path) -> dict[str, bytes]:
 
 def fields(sidecar: bytes) -> dict[str, Any]:
     return {key: value for key, value in json.loads(sidecar).items() if key not in MAY_DIFFER}
+
+
+def without_comment(content: bytes, name: str) -> bytes:
+    """Blank the field `aux_file` of a NIfTI header, into which dcm2niix writes ImageComments."""
+    return content[:228] + bytes(24) + content[252:] if name.endswith(".nii") else content
 
 
 def values(dataset: Dataset) -> Iterator[tuple[str, str, str]]:

@@ -81,9 +81,16 @@ def _is_telling(tag: int, vr: str) -> bool:
 
 
 class IdentifierCollector:
-    """Takes the headers of a session one by one; equal values cost next to nothing."""
+    """Takes the headers of a session one by one; equal values cost next to nothing.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    retained
+        Attributes that the rules keep on purpose (`Rules.retained`): their values are no identifiers.
+    """
+
+    def __init__(self, retained: frozenset[int] = frozenset()) -> None:
+        self._retained = retained
         self._values: set[tuple[Kind, str]] = set()
         self._equipment: set[str] = set()
         #: What was looked at: elements of the outermost level by their bytes, others by a hash or their value.
@@ -157,6 +164,8 @@ class IdentifierCollector:
         if key in self._seen:
             return
         self._seen.add(key)
+        if tag in self._retained:
+            return
         text = decoded(value, charsets)
         for part in filter(None, (piece.strip(" \0") for piece in text.split("\\"))):
             if tag in _EQUIPMENT:

@@ -118,6 +118,7 @@ class Deidentifier:
             Action.EMPTY: lambda *_: b"",
             Action.DUMMY: lambda _s, _p, vr, _v: _DUMMIES.get(vr, b""),
             Action.CLEAN: self._clean,
+            Action.VOCABULARY: self._words,
             Action.SHIFT: self._shift,
             Action.REMAP: self._remap,
             Action.SUBJECT: lambda session, *_: session.subject.name.encode("ascii"),
@@ -230,6 +231,11 @@ class Deidentifier:
         text = files.decoded(value, place.charsets)
         cleaned = cleaning.clean(text, session.matcher)
         return value if cleaned is text else encode_string(cleaned, list(place.charsets))
+
+    def _words(self, session: _Session, place: _Place, _vr: str, value: bytes) -> bytes:
+        text = files.decoded(value, place.charsets)
+        cleaned = self.rules.vocabulary.clean(cleaning.clean(text, session.matcher))
+        return value if cleaned == text else encode_string(cleaned, list(place.charsets))
 
     def _shift(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
         return b"\\".join(shifted(part, session.subject.days) for part in value.split(b"\\"))

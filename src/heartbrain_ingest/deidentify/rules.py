@@ -1,138 +1,37 @@
-"""The rules of `crawler_config/deidentification.yml`: read, checked, and resolved to one action for each attribute."""
+"""The rules of `crawler_config/deidentification.yml`, resolved to one action for each attribute."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydicom.datadict import keyword_dict
+from typing import Final, NamedTuple
 
 from heartbrain_ingest import __version__
 from heartbrain_ingest.deidentify import table, vocabulary
-from heartbrain_ingest.deidentify.table import CODES, Action, Option
+from heartbrain_ingest.deidentify.recipe import WHOLE_TAG, Override, Pattern, Private, Recipe, read_recipe
+from heartbrain_ingest.deidentify.table import CODES, IDENTITIES, Action, Option
+from heartbrain_ingest.deidentify.validation import refuse_identifiers
 from heartbrain_ingest.dicom.encoding import known_vr
-from heartbrain_ingest.errors import RulesError
-
-_TAG: Final = re.compile(r"([0-9A-Fa-fXx]{4}),([0-9A-Fa-fXx]{4})")
-_HEX_RANGE: Final = re.compile(r"([0-9A-Fa-f]{2})(?:-([0-9A-Fa-f]{2}))?")
-#: What an override may name; the others belong to private elements.
-_STANDARD_ACTIONS: Final = frozenset(
-    {Action.KEEP, Action.REMOVE, Action.EMPTY, Action.DUMMY, Action.CLEAN, Action.SHIFT, Action.REMAP}
-    | {Action.SUBJECT, Action.DEVICE, Action.AGE, Action.CONTENTS}
-)
-#: What must become of a value of these VRs that the table does not list.
-_FORCED: Final = {
-    "PN": {Action.REMOVE, Action.EMPTY},
-    "UI": {Action.REMAP, Action.REMOVE, Action.EMPTY},
-    "DA": {Action.SHIFT, Action.REMOVE, Action.EMPTY},
-    "DT": {Action.SHIFT, Action.REMOVE, Action.EMPTY},
-    "UN": {Action.REMOVE, Action.EMPTY},
-}
-#: Actions that leave nothing of a value.
-_WIPING: Final = frozenset({Action.REMOVE, Action.EMPTY, Action.DUMMY, Action.SUBJECT, Action.DEVICE})
-
-HexRanges = list[Annotated[str, Field(pattern=_HEX_RANGE.pattern)]]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Required(_Model):
-    type1: tuple[str, ...] = ()
-    type2: tuple[str, ...] = ()
-
-
-class _Override(_Model):
-    attributes: tuple[str, ...]
-    action: Action
-    reason: str = Field(min_length=1)
-
-
-class _Private(_Model):
-    creator: str
-    group: Annotated[str, Field(pattern=r"[0-9A-Fa-f]{3}[13579BDFbdf]")]
-    number: HexRanges = []
-    text: HexRanges = []
-    shift: HexRanges = []
-    contents: HexRanges = []
-    csa: HexRanges = []
-    protocol: HexRanges = []
-    ge_protocol: HexRanges = []
-    blank_text: HexRanges = []
-
-
-class _Csa(_Model):
-    number: tuple[str, ...] = ()
-    text: tuple[str, ...] = ()
-    protocol: tuple[str, ...] = ()
-
-
-class _SiemensProtocol(_Model):
-    strings: tuple[str, ...] = ()
-    versions: tuple[str, ...] = ()
-
-
-class _GeProtocol(_Model):
-    drop: tuple[str, ...] = ()
-
-
-class _Audit(_Model):
-    dicom_keywords: bool = True
-    bids_terms: bool = True
-    equipment: bool = True
-    words: tuple[str, ...] = ()
-
-
-class _File(_Model):
-    version: str
-    options: dict[Option, bool]
-    required: _Required = _Required()
-    overrides: tuple[_Override, ...] = ()
-    by_vr: dict[
-        Literal["remove", "empty", "shift", "remap", "clean", "contents", "keep"],
-        tuple[Annotated[str, Field(pattern=r"[A-Z]{2}")], ...],
-    ]
-    private: tuple[_Private, ...] = ()
-    csa: _Csa = _Csa()
-    siemens_protocol: _SiemensProtocol = _SiemensProtocol()
-    ge_protocol: _GeProtocol = _GeProtocol()
-    audit: _Audit = _Audit()
 
 
 class Described(NamedTuple):
     """What happens to one attribute, and which rule says so."""
 
+    #: Keyword, or tag or name where it has none.
     attribute: str
+    #: `gggg,eeee`; x stands for any digit. Empty for what has no tag.
+    tag: str
     action: Action
     rule: str
 
 
 class _Resolved(NamedTuple):
-    tag: int
-    mask: int
+    pattern: Pattern
     described: Described
-
-
-_PRIVATE_SORTS: Final = {
-    "number": Action.NUMBER,
-    "text": Action.CLEAN,
-    "shift": Action.SHIFT,
-    "contents": Action.CONTENTS,
-    "csa": Action.CSA,
-    "protocol": Action.PROTOCOL,
-    "ge_protocol": Action.GE_PROTOCOL,
-    "blank_text": Action.BLANK_TEXT,
-}
 
 
 @dataclass(frozen=True)
@@ -157,28 +56,35 @@ class Exemptions:
 class Rules:
     """The checked rules of a site. Made by `load_rules`; can be sent to another process."""
 
-    def __init__(self, content: _File) -> None:
+    def __init__(self, content: Recipe) -> None:
         self.version = content.version
         #: The options that are on, in the order of PS3.15.
         self.options = tuple(option for option in Option if content.options.get(option, False))
         self._content = content
         self._by_vr = {vr: Action(action) for action, vrs in content.by_vr.items() for vr in vrs}
-        self._overrides = [resolved for override in content.overrides for resolved in _resolve(override)]
-        required = dict.fromkeys(content.required.type1, 1) | dict.fromkeys(content.required.type2, 2)
         chosen = frozenset(self.options)
+        self._overrides = [
+            resolved for override in content.overrides if override.holds(chosen) for resolved in _resolve(override)
+        ]
+        required = dict.fromkeys(content.required.type1, 1) | dict.fromkeys(content.required.type2, 2)
         self._table = [
-            _Resolved(row.tag, row.mask, Described(row.name, *table.decide(row, chosen, required)))
+            _Resolved(
+                Pattern(row.name, row.tag, row.mask),
+                Described(
+                    row.name,
+                    _shown(Pattern(row.name, row.tag, row.mask)),
+                    *table.decide(row, chosen, required),
+                ),
+            )
             for row in table.rows()
         ]
         self._exact = {
-            resolved.tag: resolved.described.action
+            resolved.pattern.tag: resolved.described.action
             for resolved in (*self._table, *self._overrides)
-            if resolved.mask == 0xFFFFFFFF  # noqa: PLR2004 - all bits: no repeating group
+            if resolved.pattern.mask == WHOLE_TAG
         }
         self._repeating = [
-            resolved
-            for resolved in (*reversed(self._overrides), *self._table)
-            if resolved.mask != 0xFFFFFFFF  # noqa: PLR2004
+            resolved for resolved in (*reversed(self._overrides), *self._table) if resolved.pattern.mask != WHOLE_TAG
         ]
         self._private = _private(content.private) if Option.SAFE_PRIVATE in self.options else {}
         #: CSA element to `number`, `text` or `protocol`.
@@ -190,6 +96,17 @@ class Rules:
         self.protocol_strings = frozenset(name.encode("latin-1") for name in content.siemens_protocol.strings)
         self.protocol_versions = frozenset(name.encode("latin-1") for name in content.siemens_protocol.versions)
         self.ge_protocol_drop = frozenset(content.ge_protocol.drop)
+        self.vocabulary = vocabulary.Vocabulary(content.vocabulary.words, content.vocabulary.patterns)
+
+    @cached_property
+    def retained(self) -> frozenset[int]:
+        """Attributes that the options keep on purpose, so that their values are no identifiers any more."""
+        chosen = IDENTITIES.intersection(self.options)
+        return frozenset(
+            row.tag
+            for row in table.rows()
+            if any(row.options.get(option) == "K" for option in chosen) and self._exact.get(row.tag) is Action.KEEP
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -214,41 +131,90 @@ class Rules:
         return Exemptions(words, audit.equipment)
 
     def action(self, tag: int, vr: str) -> Action:
-        """Give the action for a standard attribute: an override, the table, or what its VR says, in this order."""
+        """Give the action for a standard attribute: an override, the table, or what its VR says, in this order.
+
+        Parameters
+        ----------
+        tag
+            (group << 16) | element.
+        vr
+            As written in the file. Where the dictionary says another one, the stricter of both decides.
+        """
         found = self._exact.get(tag)
         if found is not None:
             return found
         for resolved in self._repeating:
-            if tag & resolved.mask == resolved.tag:
+            if resolved.pattern.meets(tag):
                 return resolved.described.action
-        if known_vr(tag) == "UN":
+        known = known_vr(tag)
+        if known == "UN":
             return Action.REMOVE
-        return self._by_vr.get(vr, Action.REMOVE)
+        written, listed = (self._by_vr.get(name, Action.REMOVE) for name in (vr, known))
+        return listed if written is Action.KEEP or listed is Action.REMOVE else written
 
     def private(self, creator: str, group: int) -> dict[int, Action]:
         """Give the elements (last byte of the tag) of a private creator that stay, and what to do with each."""
         return self._private.get((creator.strip().lower(), group), {})
 
     def describe(self) -> list[Described]:
-        """List what happens to each attribute: overrides, table, VRs, private elements, CSA, audit."""
-        overridden = {resolved.tag for resolved in self._overrides}
+        """List what happens to each attribute: overrides, table, VRs, private elements, CSA, protocols, audit."""
+        overridden = {resolved.pattern.tag for resolved in self._overrides}
         found = [resolved.described for resolved in self._overrides]
-        found += [resolved.described for resolved in self._table if resolved.tag not in overridden]
-        found += [Described(f"{vr}, not in the table", action, "by_vr") for vr, action in sorted(self._by_vr.items())]
+        found += [resolved.described for resolved in self._table if resolved.pattern.tag not in overridden]
         found += [
-            Described(f"({group:04X},xx{element:02X}) {creator}", action, "private: allow-list")
+            Described(f"{vr}, not in the table", "", action, "by_vr") for vr, action in sorted(self._by_vr.items())
+        ]
+        found.append(Described("attributes that the standard does not know", "", Action.REMOVE, "by_vr"))
+        found += [
+            Described(creator, f"{group:04X},xx{element:02X}", action, "private: allow-list")
             for (creator, group), elements in sorted(self._private.items())
             for element, action in sorted(elements.items())
         ]
-        found.append(Described("other private elements", Action.REMOVE, "private: not on the allow-list"))
+        found.append(Described("other private elements", "", Action.REMOVE, "private: not on the allow-list"))
+        return found + self._describe_blocks() + self._describe_audit()
+
+    def _describe_blocks(self) -> list[Described]:
         sorts = {"number": Action.NUMBER, "text": Action.CLEAN, "protocol": Action.PROTOCOL}
-        found += [Described(f"CSA {name}", sorts[sort], "csa") for name, sort in sorted(self.csa.items())]
-        found.append(Described("other CSA elements", Action.EMPTY, "csa: not on the list"))
+        found = [Described(f"CSA {name}", "", sorts[sort], "csa") for name, sort in sorted(self.csa.items())]
+        found.append(Described("other CSA elements", "", Action.EMPTY, "csa: not on the list"))
+        strings = sorted(name.decode("latin-1") for name in self.protocol_strings | self.protocol_versions)
+        found += [Described(f"ASCCONV string {name}", "", Action.CLEAN, "siemens_protocol") for name in strings]
+        found.append(Described("other ASCCONV strings", "", Action.EMPTY, "siemens_protocol: not on the list"))
+        found.append(Described("ASCCONV numbers", "", Action.NUMBER, "siemens_protocol"))
         found += [
-            Described(f"{len(words)} words", Action.KEEP, f"audit: {rule}")
-            for rule, words in sorted(self.exemptions.words.items())
+            Described(f"GE protocol {name}", "", Action.EMPTY, "ge_protocol: drop")
+            for name in sorted(self.ge_protocol_drop)
         ]
+        found.append(Described("other values of the GE protocol", "", Action.CLEAN, "ge_protocol"))
         return found
+
+    def _describe_audit(self) -> list[Described]:
+        exemptions = self.exemptions
+        found = [
+            Described(f"{len(words)} words", "", Action.KEEP, f"audit: {rule}")
+            for rule, words in sorted(exemptions.words.items())
+        ]
+        if exemptions.equipment:
+            found.append(
+                Described(
+                    "manufacturer, model and software of the session's header", "", Action.KEEP, "audit: equipment"
+                )
+            )
+        found.append(Described("the configured `responsible`", "", Action.KEEP, "audit: responsible"))
+        found += [Described(text, "", Action.KEEP, f"audit: {rule}") for rule, text in BUILT_IN_EXEMPTIONS.items()]
+        return found
+
+
+#: What the audit passes over in any case (`audit.py`, `identifiers.py`), by the name of the rule.
+BUILT_IN_EXEMPTIONS: Final = {
+    "short": "words of fewer than four characters, and numbers of fewer than five digits that are no PatientID",
+    "general": "words of addresses that name no place, such as `university`",
+    "inside_words": "what stands within a longer word or a decimal number",
+    "json_keys": "keys of JSON",
+    "measured": "numbers of fewer than six digits in tables, in JSON and in elements of numbers",
+    "standard_uids": "UIDs below 1.2.840.10008, and those that name a class of objects",
+    "pixels": "pixels and voxels",
+}
 
 
 def load_rules(path: Path) -> Rules:
@@ -260,98 +226,27 @@ def load_rules(path: Path) -> Rules:
         The file is missing or not YAML, has a key or attribute that does not exist (the nearest one is named), or keeps
         what identifies a person.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RulesError(f"{path.name}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise RulesError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
-    try:
-        parsed = _File.model_validate(content)
-    except ValidationError as error:
-        raise RulesError(f"{path.name}: {_explain(error)}") from error
-    _refuse_identifiers(parsed, path.name)
-    return Rules(parsed)
+    recipe = read_recipe(path)
+    refuse_identifiers(recipe, path.name)
+    return Rules(recipe)
 
 
-def _explain(error: ValidationError) -> str:
-    """Say in one line what is wrong first, with the nearest name for an unknown key."""
-    first: Any = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] in {"extra_forbidden", "enum", "literal_error"}:
-        wrong = str(first["loc"][-1] if first["type"] == "extra_forbidden" else first["input"])
-        wrong = str(first["loc"][-2]) if first["loc"][-1] == "[key]" else wrong
-        names = [name for model in _Model.__subclasses__() for name in model.model_fields]
-        near = difflib.get_close_matches(wrong, [*names, *map(str, Option), *map(str, Action)], n=1)
-        return f"`{place}` is not known" + (f"; did you mean `{near[0]}`?" if near else "")
-    return f"`{place}`: {first['msg']}"
+def _resolve(override: Override) -> Iterator[_Resolved]:
+    for pattern in override.patterns():
+        rule = f"override: {override.reason}"
+        yield _Resolved(pattern, Described(pattern.name, _shown(pattern), override.action, rule))
 
 
-def _refuse_identifiers(content: _File, name: str) -> None:
-    for vr, allowed in _FORCED.items():
-        for action, vrs in content.by_vr.items():
-            if vr in vrs and Action(action) not in allowed:
-                raise RulesError(f"{name}: by_vr.{action} may not hold {vr}: it identifies people")
-    listed = {row.tag: row for row in table.rows()}
-    for override in content.overrides:
-        if override.action not in _STANDARD_ACTIONS:
-            raise RulesError(f"{name}: overrides: `{override.action}` is for private elements only")
-        if override.action in _WIPING:
-            continue
-        for resolved in _resolve(override):
-            row = listed.get(resolved.tag)
-            if row is None or resolved.mask != row.mask:
-                continue
-            if not _permits(row, override.action):
-                attribute = resolved.described.attribute
-                raise RulesError(f"{name}: overrides: `{override.action}` would leave {attribute}, which names people")
+def _shown(pattern: Pattern) -> str:
+    """Write a tag as `gggg,eeee`, with an x for each digit that does not count."""
+    digits = "".join(
+        digit if bits == "F" else "x" for digit, bits in zip(f"{pattern.tag:08X}", f"{pattern.mask:08X}", strict=True)
+    )
+    return f"{digits[:4]},{digits[4:]}"
 
 
-def _permits(row: table.Row, action: Action) -> bool:
-    """Tell whether any option of the standard lets something of the attribute stay."""
-    letters = set(row.options.values())
-    if action is Action.REMAP:
-        return row.vr == "UI"
-    if action is Action.CONTENTS:
-        return row.vr == "SQ" and (bool(letters) or "U" in row.basic)
-    if action is Action.KEEP:
-        return "K" in letters or (row.vr == "TM" and "C" in letters)
-    return bool(letters)
-
-
-def _resolve(override: _Override) -> list[_Resolved]:
-    rule = f"override: {override.reason}"
-    found = []
-    for attribute in override.attributes:
-        pattern = _TAG.fullmatch(attribute)
-        if pattern:
-            digits = (pattern[1] + pattern[2]).upper()
-            tag = int(digits.replace("X", "0"), 16)
-            mask = int("".join("0" if digit == "X" else "F" for digit in digits), 16)
-        else:
-            tag, mask = _tag_of(attribute), 0xFFFFFFFF
-        found.append(_Resolved(tag, mask, Described(attribute, override.action, rule)))
-    return found
-
-
-def _tag_of(keyword: str) -> int:
-    tag = keyword_dict.get(keyword)
-    if tag is None:
-        near = difflib.get_close_matches(keyword, keyword_dict, n=1)
-        raise RulesError(f"DICOM has no {keyword}" + (f"; did you mean {near[0]}?" if near else ""))
-    return tag
-
-
-def _private(blocks: tuple[_Private, ...]) -> dict[tuple[str, int], dict[int, Action]]:
+def _private(blocks: Iterable[Private]) -> dict[tuple[str, int], dict[int, Action]]:
     found: dict[tuple[str, int], dict[int, Action]] = {}
     for block in blocks:
-        elements = found.setdefault((block.creator.lower(), int(block.group, 16)), {})
-        for sort, action in _PRIVATE_SORTS.items():
-            for text in getattr(block, sort):
-                element = _HEX_RANGE.fullmatch(text)
-                if element is None:  # pragma: no cover - the model has checked it
-                    continue
-                first = int(element[1], 16)
-                last = int(element[2], 16) if element[2] else first
-                elements.update(dict.fromkeys(range(first, last + 1), action))
+        found.setdefault((block.creator.strip().lower(), int(block.group, 16)), {}).update(block.elements())
     return found

@@ -26,6 +26,8 @@ class Action(StrEnum):
     DUMMY = "dummy"
     #: Text keeps its words, but not the session's identifiers, dates and numbers of people.
     CLEAN = "clean"
+    #: Text keeps the words of a vocabulary only.
+    VOCABULARY = "vocabulary"
     #: A date moves by the subject's number of days; the time of day stays.
     SHIFT = "shift"
     #: A UID becomes its keyed hash.
@@ -61,6 +63,9 @@ class Option(StrEnum):
     DEVICE_IDENTITY = "device_identity"
     INSTITUTION_IDENTITY = "institution_identity"
 
+
+#: The options that keep who owns the scanner or which one it is: what they keep is no identifier any more.
+IDENTITIES = frozenset({Option.DEVICE_IDENTITY, Option.INSTITUTION_IDENTITY})
 
 #: Codes of the options in context group CID 7050 (PS3.16), coding scheme DCM.
 CODES: dict[Option | None, tuple[str, str]] = {
@@ -135,13 +140,15 @@ def decide(row: Row, options: frozenset[Option], types: dict[str, int]) -> tuple
     for letter in "KC":
         for option, said in letters.items():
             if said == letter:
-                chosen = _retain(row) if letter == "K" else _clean(row, option)
+                chosen = _retain(row, option) if letter == "K" else _clean(row, option)
                 if chosen is not None:
                     return chosen, f"PS3.15 {option.value}: {letter}"
     return _basic(row, types), f"PS3.15 basic profile: {row.basic}"
 
 
-def _retain(row: Row) -> Action:
+def _retain(row: Row, option: Option) -> Action:
+    if option in IDENTITIES and row.vr not in {"DA", "DT", "SQ"}:
+        return Action.KEEP
     if row.vr == "AS":
         return Action.AGE
     if row.vr in {"DA", "DT"}:

@@ -1,13 +1,59 @@
-"""The words of the standards: nobody's name, even where a header uses one as a name."""
+"""Words that are nobody's name: those of the standards, and those that a site lists for free texts."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_CLEAN
+
+#: What stands between blanks and separators.
+_PIECE: Final = re.compile(r"[^\s^,;:|/\\_]+")
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_CAPITALS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+#: Digits in a piece of text; more of them are a date or a registration number.
+_MOST_DIGITS: Final = 4
+
+
+class Vocabulary:
+    """What may stay of a text in which anybody can write anything: listed words, short numbers, listed patterns.
+
+    A word is nobody's name because somebody who knows the protocols listed it, not because no header names it.
+    """
+
+    def __init__(self, words: Iterable[str], patterns: Iterable[str]) -> None:
+        self._words = frozenset(word.lower() for word in words)
+        self._patterns = tuple(re.compile(pattern) for pattern in patterns)
+
+    def clean(self, text: str) -> str:
+        """Give the pieces of a text that may stay, each behind the first separator before it."""
+        if self._fits(text.strip()):
+            return text
+        kept: list[str] = []
+        last = 0
+        for piece in _PIECE.finditer(text):
+            if self._fits(piece.group()) or self._is_known(piece.group()):
+                gap = text[last : piece.start()] if kept else ""
+                kept.append((gap[:1] or " " if kept else "") + piece.group())
+            last = piece.end()
+        return "".join(kept)
+
+    def _fits(self, text: str) -> bool:
+        return any(pattern.fullmatch(text) for pattern in self._patterns)
+
+    def _is_known(self, piece: str) -> bool:
+        if sum(map(str.isdigit, piece)) > _MOST_DIGITS:
+            return False
+        words = (part for run in _LETTERS.findall(piece) for part in self._parts(run))
+        return all(word.lower() in self._words or len(word) == 1 for word in words)
+
+    def _parts(self, run: str) -> Iterable[str]:
+        """Give a word, or the words of one such as `HeartBrain`."""
+        return (run,) if run.lower() in self._words else _CAPITALS.split(run)
 
 
 @cache
