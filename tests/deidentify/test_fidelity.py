@@ -126,7 +126,7 @@ def test_a_real_series_stays_convertible_and_names_nobody(
         if made.endswith(".json"):
             assert fields(content) == fields(other[made]), made
         else:
-            assert content == other[made], made
+            assert without_comment(content, made) == without_comment(other[made], made), made
 
     secrets -= {"dicom", "***", "dcm2niix"}  # the standards' own words, and a blank
     for path in after.iterdir():
