@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from heartbrain_ingest.crawl.connection import connect
+    from heartbrain_ingest.crawl.definitions import Definitions
     from heartbrain_ingest.crawl.model import load_datamodel
     from heartbrain_ingest.crawl.run import CrawlReport, CrawlWarning, crawl_delivery
 
-__all__ = ["CrawlReport", "CrawlWarning", "connect", "crawl_delivery", "load_datamodel"]
+__all__ = ["CrawlReport", "CrawlWarning", "Definitions", "connect", "crawl_delivery", "load_datamodel"]
 
 _HOMES = {
     "connect": "connection",
+    "Definitions": "definitions",
     "load_datamodel": "model",
     "CrawlReport": "run",
     "CrawlWarning": "run",

@@ -18,6 +18,7 @@ from linkahead.common.datatype import is_reference
 from linkahead.queries import ClientQueryCache, query
 from linkahead.utils.escape import escape_squoted_text
 
+from heartbrain_ingest.crawl.definitions import Definitions
 from heartbrain_ingest.errors import RulesError
 
 
@@ -31,6 +32,8 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         `Acquisition: [name, Session]` fetches all acquisitions of a session at once.
     paths
         Paths of the File entities that the run is about, from the root of LinkAhead's file system.
+    definitions
+        The data model of the database, where it is at hand.
 
     Raises
     ------
@@ -38,8 +41,11 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         The file is no definition of identifiables.
     """
 
-    def __init__(self, identifiables: Path, paths: Iterable[str] = ()) -> None:
+    def __init__(
+        self, identifiables: Path, paths: Iterable[str] = (), *, definitions: Definitions | None = None
+    ) -> None:
         super().__init__()
+        self._definitions = definitions
         try:
             self.load_from_yaml_definition(str(identifiables))
         except Exception as error:  # YAML errors, missing files and caoscrawler's own
@@ -74,6 +80,8 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         """
         if not self._files_known:
             self._files_known = True
+            if self._definitions is not None:
+                self._definitions.fill()
             self._fetch_files()
         return super().get_registered_identifiable(record)
 

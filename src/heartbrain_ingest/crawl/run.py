@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from caoscrawler.converters import ConverterValidationError
-from caoscrawler.crawl import Crawler, SecurityMode
+from caoscrawler.crawl import SecurityMode
 from caoscrawler.scanner import (
     create_converter_registry,
     create_transformer_registry,
@@ -32,6 +32,7 @@ from linkahead.queries import query
 from linkahead.utils.escape import escape_squoted_text
 
 from heartbrain_ingest.crawl.client import database_errors
+from heartbrain_ingest.crawl.definitions import Definitions, InformedCrawler
 from heartbrain_ingest.crawl.files import link_files
 from heartbrain_ingest.crawl.model import view_datamodel
 from heartbrain_ingest.crawl.prefetch import PrefetchingAdapter
@@ -241,7 +242,13 @@ def scan(folder: Path, *, archive: Path, cfood: Path) -> list[Any]:
 
 
 def crawl_delivery(
-    folder: Path, *, archive: Path, cfood: Path, identifiables: Path, server_root: str | None = None
+    folder: Path,
+    *,
+    archive: Path,
+    cfood: Path,
+    identifiables: Path,
+    server_root: str | None = None,
+    definitions: Definitions | None = None,
 ) -> CrawlReport:
     """Bring the records of one published folder into the database the process is connected to.
 
@@ -257,6 +264,8 @@ def crawl_delivery(
         What makes a record the same record.
     server_root
         The archive as a LinkAhead server sees it; None for the embedded LinkAhead, which links files itself.
+    definitions
+        The data model of the database, where it was fetched for an earlier folder of the same run.
 
     Returns
     -------
@@ -276,7 +285,8 @@ def crawl_delivery(
         paths = {str(entity.path) for entity in entities if entity.role == "File"}
         if server_root is not None:
             link_files(folder, archive=archive, server_root=server_root, wanted=paths)
-        adapter = PrefetchingAdapter(identifiables, paths)
+        definitions = definitions or Definitions()
+        adapter = PrefetchingAdapter(identifiables, paths, definitions=definitions)
         rules = _load_rules(cfood)
         retired = (
             retire(entities, view=view_datamodel(rules.datamodel), adapter=adapter)
@@ -287,7 +297,7 @@ def crawl_delivery(
             warn("OLDER_REVISION", folder, "the database has a later revision of this session; nothing was changed")
             return CrawlReport(inserted=0, updated=0, unchanged=total, superseded=0, warnings=tuple(collector.warnings))
         try:
-            crawler = Crawler(identifiableAdapter=adapter, securityMode=SecurityMode.UPDATE)
+            crawler = InformedCrawler(definitions, identifiableAdapter=adapter, securityMode=SecurityMode.UPDATE)
             # Sessions of two projects may share a name; what is the same record is said by the identifiables alone.
             inserted, updated = crawler.synchronize(unique_names=False, crawled_data=entities)
         except (RuntimeError, ValueError) as error:
