@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import resources
 from urllib.parse import quote
 
 from . import access
@@ -44,9 +45,15 @@ class Application:
             ("GET", "Info"): (access.RETRIEVE, entities.info),
             ("POST", "scripting"): (None, self.scripting.run),
             ("GET", "EntityPermissions"): (access.RETRIEVE, entity_permissions),
+            ("GET", "openapi.yaml"): (None, _description),
         }
         for key, handler in AdminApi(database).routes().items():
             self._routes[key] = (access.ADMINISTRATE, handler)
+
+    @property
+    def routes(self) -> frozenset[tuple[str, str]]:
+        """Method and first path segment of all that is answered."""
+        return frozenset(self._routes)
 
     def handle(self, request: Request, user: User | None = None) -> Response:
         """Answer a request; never raises.
@@ -107,3 +114,9 @@ class Application:
     @staticmethod
     def _logout(call: Call) -> Response:
         return replace(answer(call.user, []), headers={"Set-Cookie": "SessionToken=; Path=/; Max-Age=0"})
+
+
+def _description(_: Call) -> Response:
+    """GET openapi.yaml: what this server answers to."""
+    text = resources.files(__package__).joinpath("openapi.yaml").read_bytes()
+    return Response(200, text, "application/yaml")

@@ -42,7 +42,7 @@ class Upload:
     thumbnail: Path | None = None
     part: str = ""
     name: str = ""
-    files: Mapping[str, Path | None] = field(default_factory=dict)
+    files: dict[str, Path | None] = field(default_factory=dict)
 
 
 class FileStore:

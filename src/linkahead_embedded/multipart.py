@@ -137,13 +137,13 @@ def _note(uploads: dict[str, Upload], name: str, field: str, path: Path) -> None
     """Add a file to the uploads: one of its own, the thumbnail of one, or part of a folder."""
     owner, slash, inner = name.partition("/")
     if slash:
-        folder = uploads.setdefault(owner, Upload(None))
+        folder = uploads.setdefault(owner, Upload(None, files={}))
         parts = inner.removesuffix("/").split("/")
         if folder.path is not None or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
             if inner:
                 raise RequestError(400, "The name of an uploaded file is not acceptable.")
             return
-        uploads[owner] = replace(folder, files={**folder.files, "/".join(parts): None if inner.endswith("/") else path})
+        folder.files["/".join(parts)] = None if inner.endswith("/") else path
         return
     if name.endswith(_THUMBNAIL) and name.removesuffix(_THUMBNAIL) in uploads:
         owner = name.removesuffix(_THUMBNAIL)

@@ -28,9 +28,12 @@ MAX_LINE = 1 << 20
 MAX_HEADERS = 1 << 16
 MAX_CONNECTIONS = 128
 IDLE_S = 120.0
+GRACE_S = 2.0
+"""How long the rest of a multipart body may take after as many bytes as were announced."""
 _LINGER_S = 1.0
 _LINGER_BYTES = 1 << 24
 _BLOCK = 1 << 16
+_MAX_DIGITS = 18
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/xml; charset=UTF-8\r\nContent-Length: 0\r\n"
     b"Retry-After: 1\r\nConnection: close\r\n\r\n"
@@ -262,27 +265,19 @@ class _Handler(socketserver.StreamRequestHandler):
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         content_type = headers.get("content-type", "")
         if content_type.lower().startswith("multipart/"):
-            read = self._chunks().read if "transfer-encoding" in headers else self._available
+            read = self._chunks().read if "transfer-encoding" in headers else _Announced(self, headers).read
             return parse_multipart(read, content_type, self.server.application.files.spool, spooled), False
         if "transfer-encoding" in headers:
             if headers["transfer-encoding"].lower() != "chunked" or "content-length" in headers:
                 raise RequestError(400, "The transfer encoding is not supported.")
             return Parts(self._chunks().read_all(), {}, {}), True
-        text = headers.get("content-length", "0")
-        if not text.isascii() or not text.isdigit():
-            raise RequestError(400, "The content length is no number.")
-        length = int(text)
+        length = _announced_length(headers)
         if length > MAX_BODY:
             raise RequestError(413, f"The body is longer than {MAX_BODY} bytes.")
         content = self.rfile.read(length) if length else b""
         if len(content) < length:
             raise _ConnectionEndedError
         return Parts(content, {}, {}), True
-
-    def _available(self, size: int) -> bytes:
-        """Read what has arrived, waiting only if that is nothing."""
-        block: bytes = self.rfile.read1(size)
-        return block
 
     def _chunks(self) -> _Chunked:
         return _Chunked(self)
@@ -305,6 +300,29 @@ class _Handler(socketserver.StreamRequestHandler):
         with path.open("rb") as stream:
             self.connection.sendall(head)
             self.connection.sendfile(stream, start, count)
+
+
+class _Announced:
+    """A multipart body: at least as long as announced, because the client counts characters instead of bytes.
+
+    What is missing after that many bytes was sent together with them; if it does not come soon, it never will.
+    """
+
+    def __init__(self, handler: _Handler, headers: dict[str, str]) -> None:
+        self._handler = handler
+        self._left = _announced_length(headers)
+
+    def read(self, size: int) -> bytes:
+        """Read what has arrived, waiting only if that is nothing; nothing is the end."""
+        self._handler.connection.settimeout(IDLE_S if self._left > 0 else GRACE_S)
+        try:
+            block: bytes = self._handler.rfile.read1(size)
+        except TimeoutError:
+            block = b""
+        finally:
+            self._handler.connection.settimeout(IDLE_S)
+        self._left -= len(block)
+        return block
 
 
 class _Chunked:
@@ -349,6 +367,13 @@ class _Chunked:
             self._is_finished = True
             while self._handler.rfile.readline(MAX_HEADERS) not in (b"\r\n", b"\n", b""):
                 pass
+
+
+def _announced_length(headers: dict[str, str]) -> int:
+    text = headers.get("content-length", "0")
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
+        raise RequestError(400, "The content length is no number.")
+    return int(text)
 
 
 def _relative(target: str) -> str:
