@@ -16,6 +16,7 @@ from heartbrain_ingest.convert import finish_sidecar
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, checksum_list, safe_label
 from heartbrain_ingest.ledger import FileRow, Outcome
 from heartbrain_ingest.papers import PublishedSeries, write_certificate, write_facts, write_readme
+from heartbrain_ingest.pictures import picture_stem
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, SeriesReport, SessionPlan
 
 #: Instances that one worker takes at a time: enough to hide the cost of handing over, few enough to share a series.
@@ -320,6 +321,7 @@ class SessionBuilder:
         for future in futures:
             future.result()
 
+                        self._folder / picture_stem(named.path),
     def _write_archives(self, series: list[_Series]) -> None:
         target = self._folder / "sourcedata" / "dicom"
         target.mkdir(parents=True)
@@ -327,8 +329,7 @@ class SessionBuilder:
             self._tools.pool.submit(workers.finish_archive, one.folders.cleaned, target / one.archive_name)
             for one in series
         ]
-        for future in futures:
-            future.result()
+        self._built.warnings.update(code for future in futures if (code := future.result()))
         (target / "SHA256SUMS").write_text(checksum_list(target), encoding="utf-8")
         for one in series:
             place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}/sourcedata/dicom/{one.archive_name}"

@@ -35,6 +35,7 @@ from heartbrain_ingest.dicom import DicomFileError, read
 from heartbrain_ingest.filesystem import pack_file
 from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, unpacked
 from heartbrain_ingest.ledger import Outcome
+from heartbrain_ingest.pictures import draw_pictures
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -419,12 +420,26 @@ def _write_whole(
     return RecordingResult(outcome=Outcome.STORED, whole=written[0], notes=tuple(notes))
 
 
-def finish_image(nifti: Path, target: Path, texts: Mapping[Path, str], level: int) -> None:
-    """Write one published image: compressed, with its sidecar and tables."""
+def finish_image(nifti: Path, target: Path, texts: Mapping[Path, str], level: int, pictures: Path) -> str | None:
+    """Write one published image: compressed, with its sidecar and tables, and its pictures (`pictures.draw_pictures`).
+
+    Returns
+    -------
+    str or None
+        The code NO_PICTURE where none could be drawn.
+    """
+    code = None
+    try:
+        draw_pictures(nifti, pictures)
+    except OSError:
+        raise  # a full disk is no fault of the image
+    except Exception:  # noqa: BLE001 - a picture decides nothing: an odd image is published without
+        code = "NO_PICTURE"
     pack_file(nifti, target, level=level)
     nifti.unlink()
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
+    return code
 
 
 def finish_archive(folder: Path, target: Path) -> None:

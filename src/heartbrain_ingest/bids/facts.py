@@ -30,7 +30,7 @@ FACTS: dict[str, str] = {
     "inversion_time": "InversionTime in seconds",
     "flip_angle": "FlipAngle in degrees",
     "part": "mag, phase, real or imag",
-    "direction": "phase encoding direction as a label (AP, PA, LR, RL, IS, SI); if from the name, its axis is the header's",
+    "direction": "phase encoding direction as a label (AP, PA ...); from the name only where the axis agrees",
     "contrast": "label of the contrast agent; empty without one",
     "guess_datatype": "datatype of dcm2niix's BidsGuess",
     "guess_suffix": "suffix of dcm2niix's BidsGuess",

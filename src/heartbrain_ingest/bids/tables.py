@@ -113,6 +113,23 @@ def write_dataset_files(dest: Path, sessions: Sequence[Session], name: str) -> N
         write_table(dest / subject / f"{subject}_sessions.tsv", _SESSION_COLUMNS, rows)
 
 
+def write_derivative_files(dest: Path, name: str) -> None:
+    """Make a folder of ``derivatives/`` a dataset of its own: computed by the scanner, or pictures of the images."""
+    by_scanner = dest.name == "scanner"
+    pipeline = {"Name": "scanner"} if by_scanner else {"Name": "heartbrain-ingest", "Version": __version__}
+    description = {
+        "Name": f"{name}: {dest.name}",
+        "BIDSVersion": load_schema().version,
+        "DatasetType": "derivative",
+        "GeneratedBy": [pipeline],
+        "SourceDatasets": [{"URL": "file://../.."}],
+    }
+    _write_json(dest / "dataset_description.json", description)
+    text = "Maps that the scanner computed of its images." if by_scanner else "Pictures of the images."
+    (dest / "README.md").write_text(f"# {name}: {dest.name}\n\n{text}\n", encoding="utf-8")
+    (dest / ".bidsignore").write_text("*.png\n**/*.png\n", encoding="utf-8")
+
+
 def write_scans(session: Session, target: Path) -> None:
     """Write the table of a session's images.
 
@@ -167,6 +184,7 @@ def _write_readme(dest: Path, name: str, subjects: int, sessions: int) -> None:
         f"{sessions} sessions of {subjects} subjects, composed from the published sessions of an archive.\n"
         "Subjects are pseudonyms. Dates are shifted by a constant number of days for each subject: intervals between\n"
         "the sessions of a subject and times of day are true, dates are not.\n\n"
+        "`derivatives/scanner/` holds maps that the scanner computed, `derivatives/qc/` pictures of the images.\n"
         "`sourcedata/` holds images for which BIDS has no name (localizers, real-time, cine, flow), or that lack what\n"
         "BIDS requires; each has a sidecar like all others.\n",
         encoding="utf-8",

@@ -55,9 +55,9 @@ class BidsValidator:
     dataset: Path
 
     def argv(self) -> list[str]:
-        """Give the argument vector: every row of every table is looked at."""
+        """Give the argument vector: every row of every table is looked at, and the datasets in derivatives/ too."""
         program = Path(sys.executable).with_name("bids-validator-deno")
-        return [str(program), "--format", "json", "--max-rows", "-1", str(self.dataset)]
+        return [str(program), "--format", "json", "--recursive", "--max-rows", "-1", str(self.dataset)]
 
     def run(self) -> ValidationReport:
         """Validate the dataset.

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from heartbrain_ingest.bids.tables import Session, write_dataset_files, write_scans
+from heartbrain_ingest.bids.tables import Session, write_dataset_files, write_derivative_files, write_scans
 from heartbrain_ingest.errors import HeartbrainError
 
 _SUBJECT_LEVEL = "bids::"
@@ -72,6 +72,8 @@ def compose_view(
             _place(file, dest / target, copy=copy)
     _drop_dangling_references(dest)
     sessions = [session for session, _ in plans]
+    for dataset in sorted(path for path in dest.glob("derivatives/*") if path.is_dir()):
+        write_derivative_files(dataset, name)
     for session in sessions:
         target = dest / session.subject / session.session
         target.mkdir(parents=True, exist_ok=True)
@@ -110,6 +112,10 @@ def _files(session: Session) -> Iterator[tuple[Path, Path]]:
     for file in sorted((folder / session.subject).rglob("*")):
         if file.is_file():
             yield file, file.relative_to(folder)
+    computed = folder / "derivatives"
+    for file in sorted(computed.rglob("*")):
+        if file.is_file():
+            yield file, Path("derivatives", file.relative_to(computed))
     source = folder / "sourcedata"
     for file in sorted(source.rglob("*")):
         inside = file.relative_to(source)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bids.layout import Config, parse_file_entities
@@ -35,6 +35,7 @@ from heartbrain_ingest.crawl.sidecars import (
 )
 from heartbrain_ingest.crawl.values import PropertyType, UnfitValueError, fit
 from heartbrain_ingest.errors import RulesError
+from heartbrain_ingest.pictures import KINDS, picture_stem
 
 # caoscrawler has no type information, hence the ignores at its classes.
 KeysModified = list[tuple[str, str]]
@@ -181,7 +182,10 @@ def _entity(value: object, kind: PropertyType) -> Any:
 
 
 class BIDSImageConverter(AcquisitionConverter):
-    """An image with its sidecar, tables and DICOM archive; the key `archives` says in which folder the archives are."""
+    """An image with its sidecar, tables, DICOM archive and pictures.
+
+    Keys: `archives`, the folder of the archives; `session_folder`, the folder that the pictures' paths start from.
+    """
 
     element_type = ImageElement
 
@@ -196,7 +200,7 @@ class BIDSImageConverter(AcquisitionConverter):
         return fields
 
     def create_children(self, generalStore: GeneralStore, element: AcquisitionElement) -> list[StructureElement]:  # noqa: N803
-        """Hand on the files and the DICOM archive that the image was made of."""
+        """Hand on the files, the DICOM archive that the image was made of, and the pictures of it."""
         children = super().create_children(generalStore, element)
         series = element.content.get("SourceSeries")
         folder = self.definition.get("archives")
@@ -204,6 +208,12 @@ class BIDSImageConverter(AcquisitionConverter):
             archive = Path(replace_variables(folder, generalStore)) / Path(series).name
             if archive.is_file():
                 children.append(File(archive.name, str(archive)))
+        session = self.definition.get("session_folder")
+        if session is not None:
+            root = Path(replace_variables(session, generalStore))
+            stem = root / picture_stem(PurePosixPath(Path(element.path).parent.relative_to(root), element.stem))
+            pictures = [stem.with_name(f"{stem.name}_{kind}.png") for kind in KINDS]
+            children += [File(picture.name, str(picture)) for picture in pictures if picture.is_file()]
         return children
 
 
