@@ -99,6 +99,10 @@ ISSUES: dict[str, Issue] = {
         "No rule names this series; it is stored under sourcedata/unclassified.",
         "Add a rule to crawler_config/bids_rules.yml.",
     ),
+    "NO_PICTURE": _warning(
+        "No picture could be drawn of an image; the image itself is published.",
+        "Look at the image with a viewer; its numbers or its geometry may be damaged.",
+    ),
     "BIDS_INCOMPLETE": _warning(
         "The image lacks what BIDS requires for its kind; it is stored under sourcedata/incomplete.",
         "Nothing, or set the missing field in its rule in crawler_config/bids_rules.yml.",
@@ -110,10 +114,6 @@ ISSUES: dict[str, Issue] = {
     ),
     "INVALID_SIDECAR": _quarantine("A sidecar or table can't be parsed.", "Report it with the name of the scanner."),
     # deliveries
-    "NO_PICTURE": _warning(
-        "No picture could be drawn of an image; the image itself is published.",
-        "Look at the image with a viewer; its numbers or its geometry may be damaged.",
-    ),
     "INTERNAL_ERROR": _quarantine(
         "The program failed on this delivery; the others were not affected.",
         "Report it with the line of the log; the files stay in the inbox and are tried again with new files.",

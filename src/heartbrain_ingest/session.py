@@ -316,12 +316,11 @@ class SessionBuilder:
                         _with_suffix(stem, ".nii.gz"),
                         texts,
                         self._tools.compression_level,
+                        self._folder / picture_stem(named.path),
                     )
                 )
-        for future in futures:
-            future.result()
+        self._built.warnings.update(code for future in futures if (code := future.result()))
 
-                        self._folder / picture_stem(named.path),
     def _write_archives(self, series: list[_Series]) -> None:
         target = self._folder / "sourcedata" / "dicom"
         target.mkdir(parents=True)
@@ -329,7 +328,8 @@ class SessionBuilder:
             self._tools.pool.submit(workers.finish_archive, one.folders.cleaned, target / one.archive_name)
             for one in series
         ]
-        self._built.warnings.update(code for future in futures if (code := future.result()))
+        for future in futures:
+            future.result()
         (target / "SHA256SUMS").write_text(checksum_list(target), encoding="utf-8")
         for one in series:
             place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}/sourcedata/dicom/{one.archive_name}"
