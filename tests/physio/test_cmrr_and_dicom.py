@@ -64,6 +64,7 @@ def test_lost_rows_of_a_split_log_become_gaps_on_a_regular_grid(tmp_path: Path, 
     assert is_physio_log(path)
     recording = read_recording(path, rules)
     np.testing.assert_array_equal(recording.samples[:, 0], [1728, 1808, np.nan, np.nan, 1960])
+    assert recording.triggers is not None
     assert recording.triggers.tolist() == [False, True, False, False, False]
     assert recording.sampling_frequency == 50
     assert recording.start_ms == 21_083_488 * 2.5

@@ -79,7 +79,8 @@ def test_midnight_between_recording_and_image_does_not_part_them(rules: PhysioRu
     recording, image = make_recording(86_390, 60), make_span(5, 20)
     result = match_recordings([recording], [image], rules)
     assert [m.overlap_fraction for m in result.matches] == [1.0]
-    table, sidecar = write_bids(recording, image, tmp_path / "sub-A_task-rest", rules)
+    written = write_bids(recording, image, tmp_path / "sub-A_task-rest", rules)
+    table, sidecar = written.table, written.sidecar
     assert json.loads(sidecar.read_text())["StartTime"] == 0
     assert rows(table)[0][0] == str(15 * 50)
 
@@ -93,7 +94,8 @@ def test_a_uuid_that_both_carry_decides_against_the_clock(rules: PhysioRules) ->
 def test_a_recording_is_cut_to_the_image_from_the_sample_at_or_before_its_start(
     rules: PhysioRules, tmp_path: Path
 ) -> None:
-    table, sidecar = write_bids(make_recording(100, 100), make_span(110.01, 2), tmp_path / "sub-A_task-rest", rules)
+    written = write_bids(make_recording(100, 100), make_span(110.01, 2), tmp_path / "sub-A_task-rest", rules)
+    table, sidecar = written.table, written.sidecar
     content = json.loads(sidecar.read_text())
     assert rows(table)[0] == ["500", "1"]
     assert content["StartTime"] == -0.01
@@ -102,7 +104,7 @@ def test_a_recording_is_cut_to_the_image_from_the_sample_at_or_before_its_start(
 
 
 def test_a_recording_that_begins_late_has_a_positive_start_time(rules: PhysioRules, tmp_path: Path) -> None:
-    _, sidecar = write_bids(make_recording(100, 100), make_span(96.5, 7), tmp_path / "sub-A_task-rest", rules)
+    sidecar = write_bids(make_recording(100, 100), make_span(96.5, 7), tmp_path / "sub-A_task-rest", rules).sidecar
     content = json.loads(sidecar.read_text())
     assert content["StartTime"] == 3.5
     assert content["OverlapFraction"] == 0.5
@@ -111,23 +113,28 @@ def test_a_recording_that_begins_late_has_a_positive_start_time(rules: PhysioRul
 def test_the_whole_recording_starts_at_its_second_of_the_day_and_names_no_date(
     rules: PhysioRules, tmp_path: Path
 ) -> None:
-    table, sidecar = write_whole(make_recording(36_900.25, 3), tmp_path / "physio" / "sub-A_ses-1", rules)
+    written = write_whole(make_recording(36_900.25, 3), tmp_path / "physio" / "sub-A_ses-1", rules)
+    table, sidecar = written.table, written.sidecar
     assert table.name == "sub-A_ses-1_recording-cardiac_physio.tsv.gz"
     assert len(rows(table)) == 150
     assert json.loads(sidecar.read_text())["StartTime"] == 36_900.25
 
 
 def test_writing_twice_gives_the_same_bytes(rules: PhysioRules, tmp_path: Path) -> None:
-    first = write_whole(make_recording(1, 3), tmp_path / "a" / "sub-A", rules)
-    second = write_whole(make_recording(1, 3), tmp_path / "b" / "sub-A", rules)
-    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+    first = write_whole(make_recording(1, 3), tmp_path / "a" / "sub-A", rules, pictures=tmp_path / "c")
+    second = write_whole(make_recording(1, 3), tmp_path / "b" / "sub-A", rules, pictures=tmp_path / "d")
+    assert first.picture is not None
+    assert second.picture is not None
+    assert first.table.read_bytes() == second.table.read_bytes()
+    assert first.sidecar.read_bytes() == second.sidecar.read_bytes()
+    assert first.picture.read_bytes() == second.picture.read_bytes()
 
 
 def test_gaps_are_written_as_not_available(rules: PhysioRules, tmp_path: Path) -> None:
     recording = make_recording(1, 3)
     recording.samples[1, 0] = np.nan
     recording.samples[2, 0] = 0.25
-    table, _ = write_whole(recording, tmp_path / "sub-A", rules)
+    table = write_whole(recording, tmp_path / "sub-A", rules).table
     assert [row[0] for row in rows(table)[:4]] == ["0", "n/a", "0.25", "3"]
 
 
@@ -139,10 +146,12 @@ def test_gaps_are_written_as_not_available(rules: PhysioRules, tmp_path: Path) -
         ("perf/sub-A_ses-1_asl.nii.gz", "sub-A_ses-1"),
         ("anat/sub-A_ses-1_T1w.nii.gz", None),
         ("fmap/sub-A_ses-1_dir-AP_epi.nii.gz", None),
-        ("localizer/sub-A_ses-1_localizer.nii.gz", None),
+        ("sourcedata/cine/sub-A_ses-1_run-2_cine.nii.gz", "sub-A_ses-1_run-2_acq-cine"),
     ],
 )
-def test_recordings_lie_beside_images_only_where_bids_has_a_place_for_them(image: str, stem: str | None) -> None:
+def test_recordings_lie_beside_images_where_bids_has_a_place_for_them_and_beside_what_it_has_no_name_for(
+    image: str, stem: str | None
+) -> None:
     found = physio_stem(Path(image))
     assert (found.name if found else None) == stem
 
@@ -175,7 +184,7 @@ def test_an_ecg_with_inverted_r_waves_counts_each_beat_once(rules: PhysioRules) 
 
 def test_a_flat_recording_has_no_beats_and_no_rate(rules: PhysioRules, tmp_path: Path) -> None:
     recording = replace(make_recording(0, 30, 400, Kind.ECG), samples=np.full((12_000, 1), 2048.0))
-    _, sidecar = write_whole(recording, tmp_path / "sub-A", rules)
+    sidecar = write_whole(recording, tmp_path / "sub-A", rules).sidecar
     content = json.loads(sidecar.read_text())
     assert content["NumberOfPeaks"] == 0
     assert not {"MeanRate", "SignalQuality"} & set(content)
@@ -186,6 +195,7 @@ def test_the_breaths_of_a_real_log_are_those_its_own_monitor_marked(shared_data:
     log = shared_data / "physio" / "siemens_pmu_fmri_physio_log" / "example_01.resp"
     recording = read_recording(log, rules)
     rhythm = find_rhythm(recording, rules.channels[Kind.RESPIRATION])
+    assert recording.triggers is not None
     assert len(rhythm.peaks) == recording.triggers.sum() == 103
 
 

@@ -19,6 +19,7 @@ def test_a_pulse_log_gives_its_samples_without_header_codes_and_text(
     log = write_log("a.puls", "1 2 40 280 1236 1251 5000 1428 5002 MSGTYPE 103 6002 1679 6000 1871 5003")
     recording = read_recording(log, rules)
     assert recording.samples[:, 0].tolist() == [1236, 1251, 1428, 1679, 1871]
+    assert recording.triggers is not None
     assert recording.triggers.tolist() == [False, False, True, False, False]
     assert recording.kind is Kind.PULSE
     assert recording.columns == ("cardiac",)
@@ -31,6 +32,7 @@ def test_ecg_channels_are_told_apart_by_their_offset_of_8192(
     log = write_log("a.ecg", f"1 1 2 40 280 {VB_ECG} 2048 10240 2050 5000 10250 2052 10260 5003")
     recording = read_recording(log, rules)
     assert recording.samples.tolist() == [[2048, 2048], [2050, 2058], [2052, 2068]]
+    assert recording.triggers is not None
     assert recording.triggers.tolist() == [False, True, False]
     assert recording.columns == ("ecg_I", "ecg_aVF")
 
@@ -58,6 +60,7 @@ def test_the_five_signals_of_an_xa_respiration_log_become_five_columns(
     log = write_log("a.resp", "1 2 20 2 5002 LOGVERSION_RESP   3 6002 1 20 30 40 50 5000 2 21 31 41 51 3 5003")
     recording = read_recording(log, rules)
     np.testing.assert_array_equal(recording.samples[:2], [[1, 20, 30, 40, 50], [2, 21, 31, 41, 51]])
+    assert recording.triggers is not None
     assert recording.triggers.tolist() == [False, True, False]
     assert recording.columns == ("respiratory", "biomatrix_1", "biomatrix_2", "biomatrix_3", "biomatrix_4")
     assert recording.sampling_frequency == 400
@@ -152,6 +155,7 @@ def test_real_logs_are_read_whole(
     assert recording.sampling_frequency == rate
     assert recording.samples.shape == shape
     assert not np.isnan(recording.samples[:-1]).any()
+    assert recording.triggers is not None
     assert recording.triggers.sum() == triggers
     assert recording.start_ms == start_ms
     assert recording.issues == ()

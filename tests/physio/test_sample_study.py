@@ -37,11 +37,12 @@ def test_every_log_of_the_sample_study_gives_its_subject_its_day_and_the_truth_a
                 assert (name.patient_id, name.day) == (subject["patient_id"], dt.date.fromisoformat(session["date"]))
                 recording = read_recording(folder / "inbox" / expected["file"], rules)
                 assert len(recording.samples) == expected["samples"]
+                assert recording.triggers is not None
                 assert recording.triggers.sum() == expected["triggers"]
                 assert recording.sampling_frequency == expected["sampling_frequency_hz"]
                 assert recording.start_s == pytest.approx(seconds_of_day(expected["start"]), abs=0.001)
                 span = ImageSpan(path=Path("whole"), start_s=recording.start_s, duration_s=recording.duration_s)
-                _, sidecar = write_bids(recording, span, tmp_path / "sub-A_dwi", rules)
+                sidecar = write_bids(recording, span, tmp_path / "sub-A_dwi", rules).sidecar
                 content = json.loads(sidecar.read_text())
                 assert content["RecordType"] == expected["record_type"]
                 assert content["NumberOfPeaks"] == pytest.approx(expected["triggers"], abs=1)

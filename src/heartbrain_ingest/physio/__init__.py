@@ -1,13 +1,24 @@
 """Physiology recordings: read what the monitors leave, match it to the images, write BIDS tables."""
 
-from heartbrain_ingest.physio.matching import ImageSpan, Match, MatchResult, match_recordings
-from heartbrain_ingest.physio.reader import is_physio_log, read_recording, read_recordings
-from heartbrain_ingest.physio.recording import Kind, Recording, RecordingError
+from heartbrain_ingest.physio.matching import (
+    ImageSpan,
+    Match,
+    MatchResult,
+    at_time,
+    clock_notes,
+    match_recordings,
+    scan_duration,
+    with_uuids,
+)
+from heartbrain_ingest.physio.reader import Format, find_format, is_physio_log, read_recording, read_recordings
+from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError
 from heartbrain_ingest.physio.rules import PhysioRules, RecordingName, identify, load_rules
 from heartbrain_ingest.physio.sessions import SessionSpan, find_session
-from heartbrain_ingest.physio.writer import physio_stem, write_bids, write_whole
+from heartbrain_ingest.physio.writer import Written, physio_stem, write_bids, write_whole
 
 __all__ = [
+    "Clock",
+    "Format",
     "ImageSpan",
     "Kind",
     "Match",
@@ -17,6 +28,10 @@ __all__ = [
     "RecordingError",
     "RecordingName",
     "SessionSpan",
+    "Written",
+    "at_time",
+    "clock_notes",
+    "find_format",
     "find_session",
     "identify",
     "is_physio_log",
@@ -25,6 +40,8 @@ __all__ = [
     "physio_stem",
     "read_recording",
     "read_recordings",
+    "scan_duration",
+    "with_uuids",
     "write_bids",
     "write_whole",
 ]

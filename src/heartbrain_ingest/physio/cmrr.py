@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heartbrain_ingest.physio.pmu import channel_names
+from heartbrain_ingest.physio.channels import column_names
 from heartbrain_ingest.physio.recording import MS_PER_DAY, Kind, Recording, RecordingError
 from heartbrain_ingest.physio.rules import PhysioRules
 
@@ -27,13 +27,21 @@ INFO_TYPE = "ACQUISITION_INFO"
 KIND_OF_TYPE = {"ECG": Kind.ECG, "PULS": Kind.PULSE, "RESP": Kind.RESPIRATION, "EXT": Kind.TRIGGER}
 INFO_COLUMNS = 5
 LONGEST_DAYS = 1
+#: Digits of a time in ticks, a sample and more.
+LONGEST_NUMBER = 12
 
 HEADER = re.compile(r"^\s*(\w+)\s*=\s*(\S+)\s*$", re.MULTILINE)
-ROW = re.compile(r"^\s*(\d+)\s+([A-Z]+\d?)\s+(-?\d+)[ \t]*(\S*)\s*$", re.MULTILINE)
-INFO_ROW = re.compile(r"^\s*(\d+)\s+\d+\s+(\d+)\s+\d+\s+(\d+)\s*$", re.MULTILINE)
+ROW = re.compile(r"^[ \t]*(\d{1,12})[ \t]+([A-Z]+\d?)[ \t]+(-?\d{1,12})[ \t]*(\S*)[ \t\r]*$", re.MULTILINE)
+INFO_ROW = re.compile(
+    r"^[ \t]*(\d{1,12})[ \t]+\d{1,12}[ \t]+(\d{1,12})[ \t]+\d{1,12}[ \t]+(\d{1,12})[ \t\r]*$", re.MULTILINE
+)
 LOG_NAME = re.compile(r"_(ECG|PULS|RESP|EXT)\.log$")
 
 BLOCK = 1024
+#: What the sequence writes into the protocol of its images: the UUID of the measurement.
+IMAGE_UUID = re.compile(rb'sWipMemBlock\.tFree\s*=\s*"{1,2}([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\|\|')
+#: A header ends before; the protocol stands in it as text.
+LONGEST_HEADER = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +78,21 @@ def read_cmrr_log(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
         if info.type == INFO_TYPE and info.header.get("UUID") == log.header.get("UUID"):
             starts = _volume_starts(info)
     return (_recording(log, starts, rules),)
+
+
+def read_image_uuid(path: Path) -> str | None:
+    """Give the UUID of the measurement that an image of a CMRR sequence carries, as its recordings do.
+
+    Returns
+    -------
+    None where the file can't be read or holds none.
+    """
+    try:
+        with path.open("rb") as file:
+            found = IMAGE_UUID.search(file.read(LONGEST_HEADER))
+    except OSError:
+        return None
+    return found[1].decode("ascii").lower() if found else None
 
 
 def read_cmrr_payload(payload: bytes, rows: int, rules: PhysioRules) -> tuple[Recording, ...]:
@@ -118,9 +141,9 @@ def _recording(log: _Log, starts: NDArray[np.int64] | None, rules: PhysioRules) 
     if log.type not in KIND_OF_TYPE:
         raise RecordingError("PHYSIO_UNREADABLE", "the log is of no known type")
     rows = ROW.findall(log.text)
-    step = int(log.header.get("SampleTime", "0"))
-    if not rows or step <= 0:
-        raise RecordingError("PHYSIO_UNREADABLE", "the log holds no samples or no SampleTime")
+    step = _ticks(log.header.get("SampleTime", ""))
+    if not rows or not 0 < step < TICKS_PER_DAY or _ticks(max((row[0] for row in rows), key=len)) >= TICKS_PER_DAY:
+        raise RecordingError("PHYSIO_UNREADABLE", "the log holds no samples, no SampleTime, or no times of a day")
     kind = KIND_OF_TYPE[log.type]
     ticks = np.array([int(row[0]) for row in rows], dtype=np.int64)
     ticks = np.where(ticks < ticks[0], ticks + TICKS_PER_DAY, ticks)
@@ -142,11 +165,11 @@ def _recording(log: _Log, starts: NDArray[np.int64] | None, rules: PhysioRules) 
         stop_ms=float(ticks[-1]) * MS_PER_TICK % MS_PER_DAY,
         samples=samples,
         triggers=triggers,
-        columns=channel_names(rule.columns, len(names)),
+        columns=column_names(rule.columns, len(names)),
         units=(rule.units,) * len(names),
         source=f"siemens-cmrr {log.header.get('LogVersion', '')}".rstrip(),
         day=_day(log.header.get("ScanDate", "")),
-        uuid=log.header.get("UUID"),
+        uuid=log.header.get("UUID", "").lower() or None,
     )
     if starts is None:
         return recording
@@ -159,6 +182,11 @@ def _recording(log: _Log, starts: NDArray[np.int64] | None, rules: PhysioRules) 
 def _places(ticks: NDArray[np.int64], step: int) -> NDArray[np.int64]:
     """Round to the grid, halves always up: after an odd gap every sample lies between two places."""
     return (2 * ticks + step) // (2 * step)
+
+
+def _ticks(text: str) -> int:
+    """Read a number of ticks; 0 for none, and more than a day's for what no log can hold."""
+    return (int(text) if len(text) <= LONGEST_NUMBER else TICKS_PER_DAY) if text.isdigit() else 0
 
 
 def _day(text: str) -> date | None:

@@ -67,7 +67,7 @@ def _waveforms(dataset: Dataset, rules: PhysioRules) -> tuple[Recording, ...]:
                 start_ms=start,
                 stop_ms=(start + 1000.0 * len(samples) / rate) % MS_PER_DAY,
                 samples=samples,
-                triggers=np.zeros(len(samples), dtype=np.bool_),
+                triggers=None,
                 columns=tuple(_channel_name(channel, place, kind, rules) for place, channel in enumerate(channels)),
                 units=tuple(_unit(channel, rules.channels[kind].units) for channel in channels),
                 source="dicom-waveform",

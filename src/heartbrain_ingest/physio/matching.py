@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heartbrain_ingest.physio.recording import MS_PER_DAY, Recording
+from heartbrain_ingest.physio.recording import MS_PER_DAY, Clock, Recording
 
 if TYPE_CHECKING:
     from heartbrain_ingest.physio.rules import PhysioRules
 
 SECONDS_PER_DAY = MS_PER_DAY / 1000.0
+#: Marks that are so regular, as a share of the repetition time, are one for each volume; fewer volumes tell nothing.
+REGULAR = 0.05
+LEAST_VOLUMES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +29,10 @@ class ImageSpan:
     start_s: float
     #: From the first volume's beginning to the last one's end, seconds.
     duration_s: float
-    #: The UUID that a CMRR sequence wrote into the image's header, if any.
-    uuid: str | None = None
+    #: The UUID that a CMRR sequence wrote into the image's header, if any; an identifier, never published.
+    uuid: str | None = field(default=None, repr=False)
+    #: Number of volumes.
+    volumes: int = 1
 
     @property
     def stop_s(self) -> float:
@@ -34,11 +40,25 @@ class ImageSpan:
         return self.start_s + self.duration_s
 
 
+def with_uuids(images: Sequence[ImageSpan], sources: Sequence[Path | None]) -> tuple[ImageSpan, ...]:
+    """Give the images with the UUID that stands in one original DICOM file of each."""
+    from heartbrain_ingest.physio.cmrr import read_image_uuid  # noqa: PLC0415 - loads numpy
+
+    found = {source: read_image_uuid(source) for source in set(sources) if source is not None}
+    return tuple(
+        image if source is None else replace(image, uuid=found[source])
+        for image, source in zip(images, sources, strict=True)
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Match:
     """A recording and an image that it covers at least in part."""
 
+    #: On the scanner's clock, as far as it can be put there.
     recording: Recording
+    #: The recording as it was read.
+    source: Recording
     image: ImageSpan
     #: The part of the image's time that the recording's samples cover, 0 to 1.
     overlap_fraction: float
@@ -59,7 +79,9 @@ class MatchResult:
 
 
 def overlap_seconds(recording: Recording, image: ImageSpan) -> float:
-    """Seconds that the samples of a recording and an image share, midnight in between or not."""
+    """Seconds that the samples of a recording and an image share, midnight in between or not; 0 without a clock."""
+    if recording.clock is Clock.NONE:
+        return 0.0
     return max(_overlap(recording.start_s + day, recording.duration_s, image) for day in _days())
 
 
@@ -74,16 +96,22 @@ def match_recordings(recordings: Sequence[Recording], images: Sequence[ImageSpan
     A UUID that both carry decides; else they must share `minimal_overlap` seconds, or half the image where that is
     shorter. A recording that spans several images matches each. Of two recordings of one kind, the one that covers more
     of the image takes it; if they cover the same to within a second, it's ambiguous and none does.
+
+    A recording whose clock is not the scanner's is moved first: so that the scan ends when the log says so, or so that
+    the scanner's marks fall on the volumes. The matches hold the moved recordings.
     """
-    candidates: dict[tuple[int, str], list[tuple[int, float]]] = {}
+    candidates: dict[tuple[int, str, int], list[tuple[int, float]]] = {}
+    moved: dict[tuple[int, int], Recording] = {}
     for index, recording in enumerate(recordings):
-        for place, image in enumerate(images):
-            shared = overlap_seconds(recording, image)
+        for place, image in _possible(recording, images, rules):
+            aligned = align(recording, image, rules)
+            shared = overlap_seconds(aligned, image)
             if _belongs(recording, image, shared, rules):
-                candidates.setdefault((place, recording.kind), []).append((index, shared))
+                moved[index, place] = aligned
+                candidates.setdefault((place, recording.kind, recording.part), []).append((index, shared))
     won: dict[tuple[int, int], float] = {}
     ambiguous: set[int] = set()
-    for (place, _), rivals in candidates.items():
+    for (place, _, _), rivals in candidates.items():
         best = max(shared for _, shared in rivals)
         close = [(index, shared) for index, shared in rivals if best - shared < 1.0]
         if len(close) > 1:
@@ -92,7 +120,8 @@ def match_recordings(recordings: Sequence[Recording], images: Sequence[ImageSpan
             won[close[0][0], place] = close[0][1]
     matches = tuple(
         Match(
-            recording=recordings[index],
+            recording=moved[index, place],
+            source=recordings[index],
             image=images[place],
             overlap_s=shared,
             overlap_fraction=min(1.0, shared / images[place].duration_s) if images[place].duration_s > 0 else 0.0,
@@ -105,6 +134,95 @@ def match_recordings(recordings: Sequence[Recording], images: Sequence[ImageSpan
         unmatched=tuple(r for i, r in enumerate(recordings) if i not in matched and i not in ambiguous),
         ambiguous=tuple(recordings[i] for i in sorted(ambiguous)),
     )
+
+
+def _possible(recording: Recording, images: Sequence[ImageSpan], rules: PhysioRules) -> list[tuple[int, ImageSpan]]:
+    """Give the images that a recording can be of.
+
+    That is the one that ended when the log did, where the log was made with one scan, and the only one whose volumes
+    fit the marks of the scanner, where the file tells no time.
+    """
+    numbered = list(enumerate(images))
+    if recording.uuid and any(image.uuid for image in images):
+        return [(place, image) for place, image in numbered if image.uuid in {None, recording.uuid}]
+    if recording.clock is Clock.NONE:
+        fitting = [(place, image) for place, image in numbered if len(_trains(recording, image)) == 1]
+        return fitting if len(fitting) == 1 else []
+    if recording.scan_end_s is None:
+        return numbered
+    end = recording.start_s + recording.scan_end_s
+    near = [
+        (gap, place)
+        for place, image in numbered
+        if (gap := min(abs(end + day - image.stop_s) for day in _days())) <= rules.clock_tolerance
+        and image.duration_s <= recording.scan_end_s + rules.clock_tolerance
+        and image.volumes > 1
+    ]
+    return [numbered[min(near)[1]]] if near else []
+
+
+def at_time(recording: Recording, time_s: int | None) -> Recording:
+    """Let a recording without a clock begin when its name says, in seconds since midnight."""
+    if recording.clock is not Clock.NONE or time_s is None:
+        return recording
+    return _moved(recording, float(time_s), Clock.OWN)
+
+
+def align(recording: Recording, image: ImageSpan, rules: PhysioRules) -> Recording:
+    """Move a recording of another clock by what it knows of the scan; one that knows nothing stays where it is."""
+    if recording.clock not in {Clock.OWN, Clock.NONE}:
+        return recording
+    if recording.scan_end_s is not None:
+        return _moved(recording, image.stop_s - recording.scan_end_s, Clock.SCAN_END)
+    trains = _trains(recording, image)
+    if recording.clock is Clock.NONE:
+        return _moved(recording, image.start_s - trains[0], Clock.MARKS) if len(trains) == 1 else recording
+    day = day_offset(recording, image)
+    near = [(abs(recording.start_s + day + first - image.start_s), first) for first in trains]
+    near = [one for one in near if one[0] <= rules.clock_tolerance]
+    return _moved(recording, image.start_s - min(near)[1], Clock.MARKS) if near else recording
+
+
+def _trains(recording: Recording, image: ImageSpan) -> list[float]:
+    """Give the seconds from the first sample to the first of as many regular marks as the image has volumes."""
+    import numpy as np  # noqa: PLC0415 - loaded by whatever read the recording
+
+    if recording.scanner_triggers is None or image.volumes < LEAST_VOLUMES:
+        return []
+    marks = np.flatnonzero(recording.scanner_triggers) / recording.sampling_frequency
+    repetition = image.duration_s / image.volumes
+    if len(marks) < image.volumes:
+        return []
+    steps = np.diff(marks)
+    is_regular = np.abs(steps - repetition) <= max(REGULAR * repetition, 2.0 / recording.sampling_frequency)
+    # A train is a run of regular steps.
+    borders = np.flatnonzero(~np.concatenate(([False], is_regular, [False])))
+    return [float(marks[before]) for before, after in itertools.pairwise(borders) if after - before == image.volumes]
+
+
+def _moved(recording: Recording, start_s: float, clock: Clock) -> Recording:
+    shift = 1000.0 * start_s - recording.start_ms
+    return replace(recording, start_ms=recording.start_ms + shift, stop_ms=recording.stop_ms + shift, clock=clock)
+
+
+def clock_notes(recording: Recording, matches: Sequence[Match]) -> tuple[str, ...]:
+    """Give the issue codes of a recording whose clock is not the scanner's and that nothing puts right."""
+    if any(match.recording.clock is Clock.OWN for match in matches):
+        return ("PHYSIO_CLOCK",)
+    return ("PHYSIO_NO_CLOCK",) if recording.clock is Clock.NONE and not matches else ()
+
+
+def scan_duration(sidecar: Mapping[str, object], volumes: int) -> float | None:
+    """Give how long an image took, in seconds, from its sidecar; None where that can't be told.
+
+    `AcquisitionDuration` of a single volume is that of the scan; of several it may be that of one of them.
+    """
+    repetition, whole = sidecar.get("RepetitionTime"), sidecar.get("AcquisitionDuration")
+    steps = [float(one) for one in (repetition, whole) if isinstance(one, int | float) and one > 0]
+    if not steps:
+        return None
+    series = volumes * steps[0]
+    return max(series, float(whole)) if isinstance(whole, int | float) else series
 
 
 def cut(recording: Recording, image: ImageSpan, margin_s: float = 0.0) -> tuple[Recording, float]:
@@ -130,7 +248,7 @@ def cut(recording: Recording, image: ImageSpan, margin_s: float = 0.0) -> tuple[
         start_ms=recording.start_ms + 1000.0 * first / rate,
         stop_ms=recording.start_ms + 1000.0 * max(first, last) / rate,
         samples=recording.samples[first:last],
-        triggers=recording.triggers[first:last],
+        triggers=None if recording.triggers is None else recording.triggers[first:last],
         scanner_triggers=None if recording.scanner_triggers is None else recording.scanner_triggers[first:last],
     )
     return part, offset + first / rate

@@ -58,7 +58,9 @@ def find_rhythm(recording: Recording, rule: ChannelRule) -> Rhythm:
         return NOTHING
     rate = recording.sampling_frequency
     shape = _energy(signal, rate) if rule.detector == "ecg" else signal
-    found = _prominent_maxima(shape, distance=60.0 / rule.fastest * rate, window=WINDOW_CYCLES * 60.0 / rule.slowest * rate)
+    found = _prominent_maxima(
+        shape, distance=60.0 / rule.fastest * rate, window=WINDOW_CYCLES * 60.0 / rule.slowest * rate
+    )
     if len(found) < LEAST_PEAKS:
         return Rhythm(peaks=tuple(map(int, found)), mean_rate=None, quality=None)
     # Pauses (a lost sensor) must not slow the rate: only intervals that can be one cycle count.
@@ -82,7 +84,9 @@ def _band_passed(recording: Recording, rule: ChannelRule) -> NDArray[np.float64]
         filled = filled[:, :1]
     # Mirrored ends keep the transform from seeing a step between the last sample and the first.
     margin = min(count - 1, int(2.0 / low * rate))
-    padded = np.concatenate([2 * filled[0] - filled[margin:0:-1], filled, 2 * filled[-1] - filled[-2 : -margin - 2 : -1]])
+    padded = np.concatenate(
+        [2 * filled[0] - filled[margin:0:-1], filled, 2 * filled[-1] - filled[-2 : -margin - 2 : -1]]
+    )
     length = _fast_length(len(padded))
     spectrum = np.fft.rfft(padded - padded.mean(axis=0), length, axis=0)
     frequency = np.fft.rfftfreq(length, 1.0 / rate)
@@ -191,7 +195,8 @@ def _local_spread(signal: NDArray[np.float64], at: NDArray[np.int64], window: in
     middles = np.cumsum([0, *(len(block) for block in blocks[:-1])]) + np.array([len(block) / 2 for block in blocks])
     spreads = np.array([np.subtract(*np.percentile(block, (95, 5))) for block in blocks])
     whole = float(np.subtract(*np.percentile(signal, (95, 5))))
-    return np.maximum(np.interp(at, middles, spreads), whole / 4)
+    spread: NDArray[np.float64] = np.maximum(np.interp(at, middles, spreads), whole / 4)
+    return spread
 
 
 def _template_correlation(signal: NDArray[np.float64], peaks: NDArray[np.int64]) -> float | None:

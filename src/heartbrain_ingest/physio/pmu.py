@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from heartbrain_ingest.physio.channels import column_names
 from heartbrain_ingest.physio.recording import MS_PER_DAY, Kind, Recording, RecordingError
 from heartbrain_ingest.physio.rules import PhysioRules
 
@@ -31,6 +32,10 @@ EVENT_OFF = 6000
 CHANNEL_SHIFT = 13
 SAMPLE_MASK = (1 << CHANNEL_SHIFT) - 1
 HEADER_LENGTHS = (4, 5)
+#: Leads of an ECG; the value above which nothing is a code; digits of the longest number.
+MOST_CHANNELS = 4
+LARGEST_CODE = 8191
+LONGEST_NUMBER = 9
 #: Shorter logs don't tell a rate from their clock: the edges are uncertain by some tenths of a second.
 CLOCKED_S = 10.0
 
@@ -40,8 +45,8 @@ STRAY_TEXT = re.compile(r"[A-Za-z].*?\b6002\b", re.DOTALL)
 END = re.compile(r"\b5003\b")
 STATISTICS = re.compile(r"^\s*(?:ECG|PULS|RESP|EXT)\s+Freq Per:", re.MULTILINE)
 VERSION = re.compile(r"LOGVERSION[_ ]\s*(?P<version>[A-Z]*\d?\s*\d*)")
-STATED_RATE = re.compile(r"(?P<signal>[A-Z]+)_SAMPLES_PER_SECOND\s*=\s*(?P<rate>\d+)")
-CLOCK = re.compile(r"^\s*Log(?P<edge>Start|Stop)(?P<clock>MDH|MPCU)Time:\s*(?P<ms>\d+)", re.MULTILINE)
+STATED_RATE = re.compile(r"(?P<signal>[A-Z]+)_SAMPLES_PER_SECOND\s*=\s*(?P<rate>\d{1,6})\b")
+CLOCK = re.compile(r"^\s*Log(?P<edge>Start|Stop)(?P<clock>MDH|MPCU)Time:\s*(?P<ms>\d{1,9})\b", re.MULTILINE)
 
 KIND_OF_WORD = {
     "ECG": Kind.ECG,
@@ -83,17 +88,20 @@ def read_pmu(path: Path, rules: PhysioRules) -> Recording:
     version = _version(parts.regions)
     kind = _kind(version, parts.regions, path.suffix.lower(), rules)
     length = parts.header_length or HEADER_LENGTHS[kind is Kind.ECG]
-    samples, triggers = _decode(parts.numbers[length:], kind, INTERLEAVED.get(version, 1))
+    numbers, unknown = _without_unknown(parts.numbers[length:], kind, INTERLEAVED.get(version, 1))
+    samples, triggers = _decode(numbers, kind, INTERLEAVED.get(version, 1))
     if not samples.size:
         raise RecordingError("PHYSIO_UNREADABLE", "the log holds no samples")
     if "StartMDH" not in parts.clock:
         raise RecordingError("PHYSIO_UNREADABLE", "the log holds no LogStartMDHTime")
     start = parts.clock["StartMDH"]
     logged_s = (parts.clock["StopMDH"] - start) % MS_PER_DAY / 1000.0 if "StopMDH" in parts.clock else 0.0
-    nominal = _stated_rate(parts.regions, kind) or _nominal_rate(version, kind, rules)
+    nominal = _stated_rate(parts.regions, kind) or rules.nominal_rate(version, kind)
     rate, issues = _check_rate(nominal, len(samples), logged_s, rules)
     channel = rules.channels[kind]
-    columns = channel_names(channel.columns, samples.shape[1])
+    columns = column_names(channel.columns, samples.shape[1])
+    issues += ("PHYSIO_UNKNOWN_CODE",) if unknown else ()
+    issues += () if parts.is_complete else ("PHYSIO_TRUNCATED",)
     return Recording(
         kind=kind,
         sampling_frequency=rate,
@@ -104,13 +112,8 @@ def read_pmu(path: Path, rules: PhysioRules) -> Recording:
         columns=columns,
         units=(channel.units,) * len(columns),
         source=f"siemens-pmu {version}".rstrip(),
-        issues=issues if parts.is_complete else (*issues, "PHYSIO_TRUNCATED"),
+        issues=issues,
     )
-
-
-def channel_names(names: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """Give `count` channel names: those of the rules, then numbered ones."""
-    return names[:count] + tuple(f"{names[0]}_{index + 1}" for index in range(len(names), count))
 
 
 def _split(text: str) -> _Parts:
@@ -125,7 +128,7 @@ def _split(text: str) -> _Parts:
         cut = statistics.start() if statistics else len(stripped)
         body, rest = stripped[:cut], stripped[cut:]
     tokens = STRAY_TEXT.sub(" ", body).split()
-    if not tokens or not all(token.isascii() and token.isdigit() for token in tokens):
+    if not tokens or not all(token.isascii() and token.isdigit() and len(token) <= LONGEST_NUMBER for token in tokens):
         raise RecordingError("PHYSIO_UNREADABLE", "the first line is no list of numbers")
     return _Parts(
         numbers=np.array(tokens, dtype=np.int64),
@@ -159,6 +162,25 @@ def _kind(version: str, regions: tuple[str, ...], extension: str, rules: PhysioR
         raise RecordingError("PHYSIO_UNREADABLE", "neither the log nor its extension tells the kind") from None
 
 
+def _without_unknown(numbers: NDArray[np.int64], kind: Kind, interleaved: int) -> tuple[NDArray[np.int64], bool]:
+    """Take out codes that nobody has described: what is in their range is no sample.
+
+    Samples of the coils of an XA sensor are of a width that is not known, so nothing is taken out of those logs.
+
+    Raises
+    ------
+    RecordingError
+        PHYSIO_UNREADABLE: numbers that no monitor writes.
+    """
+    if interleaved > 1:
+        return numbers, False
+    counts, channel = (numbers & SAMPLE_MASK, numbers >> CHANNEL_SHIFT) if kind is Kind.ECG else (numbers, 0 * numbers)
+    if numbers.size and (int(channel.max()) >= MOST_CHANNELS or int(counts.max()) > LARGEST_CODE):
+        raise RecordingError("PHYSIO_UNREADABLE", "the log holds numbers that no monitor writes")
+    is_known = (counts < EVENT_ON) | (numbers == EVENT_ON) | (numbers == EVENT_OFF)
+    return numbers[is_known], not bool(is_known.all())
+
+
 def _decode(numbers: NDArray[np.int64], kind: Kind, interleaved: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     is_code = (numbers == EVENT_ON) | (numbers == EVENT_OFF)
     values = numbers[~is_code]
@@ -186,13 +208,6 @@ def _stated_rate(regions: tuple[str, ...], kind: Kind) -> float | None:
             if KIND_OF_WORD.get(found["signal"]) is kind and int(found["rate"]) > 0:
                 return float(found["rate"])
     return None
-
-
-def _nominal_rate(version: str, kind: Kind, rules: PhysioRules) -> float:
-    for rule in rules.rates:
-        if kind in rule.kinds and re.fullmatch(rule.version, version):
-            return rule.rate
-    raise RecordingError("PHYSIO_UNREADABLE", "no sampling rate in physio.yml fits this log")
 
 
 def _check_rate(nominal: float, count: int, logged_s: float, rules: PhysioRules) -> tuple[float, tuple[str, ...]]:

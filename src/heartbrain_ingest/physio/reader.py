@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,29 +13,51 @@ from heartbrain_ingest.physio.recording import Recording, RecordingError
 if TYPE_CHECKING:
     from heartbrain_ingest.physio.rules import PhysioRules
 
-HEAD_BYTES = 1024
+HEAD_BYTES = 2048
 #: The first line of a PMU log: trigger method, arrhythmia mode, gate open, gate close; then text or samples.
 PMU_HEAD = re.compile(r"[12]( \d{1,3}){3,4} (5002 .*|\d)")
 PMU_TAIL = "LogStartMDHTime"
 PMU_EXTENSIONS = {".ecg", ".puls", ".resp", ".ext"}
-CMRR_HEAD = re.compile(r"^LogVersion\s*=\s*EJA_\d.*^LogDataType\s*=\s*\w", re.DOTALL | re.MULTILINE)
+CMRR_HEAD = re.compile(r"^LogVersion\s*=\s*EJA_\d.*^LogDataType\s*=\s*(?P<type>\w+)", re.DOTALL | re.MULTILINE)
+CMRR_INFO = "ACQUISITION_INFO"
 DICOM_MAGIC = b"DICM"
 DICOM_PREAMBLE = 128
+#: Larger files are no recordings: a day at 10 kHz and eight channels of text.
+LARGEST_BYTES = 8 * 1024**3
+
+
+class Format(StrEnum):
+    """How a recording is written."""
+
+    DICOM = "dicom"
+    PMU = "siemens-pmu"
+    CMRR = "siemens-cmrr"
+    PHILIPS = "philips"
+    GE = "ge"
+    BRAINVISION = "brainvision"
+    BIOPAC = "biopac"
+    #: Read together with the file that opens the recording: markers, samples, triggers.
+    PART = "part"
+
+
+def find_format(path: Path) -> Format | None:
+    """Tell from name and first kilobytes in which format of physiology a file is; None for all other files.
+
+    DICOM objects count as such, whatever they hold: the inbox groups them by their headers.
+    """
+    try:
+        return _format(path)
+    except OSError:
+        return None
 
 
 def is_physio_log(path: Path) -> bool:
-    """Tell from the first kilobyte whether a file is a physiology log: a Siemens PMU or CMRR log.
-
-    DICOM objects are not logs, even those that hold physiology: the inbox groups them by their headers.
-    """
-    try:
-        return _format(path) in {"pmu", "cmrr"}
-    except OSError:
-        return False
+    """Tell whether a file is a physiology recording, or a part of one, other than a DICOM object."""
+    return find_format(path) not in {None, Format.DICOM}
 
 
 def read_recordings(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
-    """Read every recording that a file holds.
+    """Read every recording that a file holds; none for a part of another file's recording.
 
     Raises
     ------
@@ -43,22 +66,48 @@ def read_recordings(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
     """
     try:
         form = _format(path)
-    except OSError:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise RecordingError("PHYSIO_UNREADABLE", "the file is too large to be a recording")
+        return _read(form, path, rules)
+    except (OSError, MemoryError):
         raise RecordingError("PHYSIO_UNREADABLE", "the file can't be opened") from None
-    # The readers load numpy and pydicom; only a run that meets a recording pays for them.
-    if form == "pmu":
-        from heartbrain_ingest.physio.pmu import read_pmu  # noqa: PLC0415
 
-        return (read_pmu(path, rules),)
-    if form == "cmrr":
-        from heartbrain_ingest.physio.cmrr import read_cmrr_log  # noqa: PLC0415
 
-        return read_cmrr_log(path, rules)
-    if form == "dicom":
-        from heartbrain_ingest.physio.dicom import read_dicom  # noqa: PLC0415
+def _read(form: Format | None, path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
+    # The readers load numpy and more; only a run that meets a recording pays for them.
+    match form:
+        case Format.PMU:
+            from heartbrain_ingest.physio.pmu import read_pmu  # noqa: PLC0415
 
-        return read_dicom(path, rules)
-    raise RecordingError("PHYSIO_UNREADABLE", "the file is in no known format of physiology")
+            return (read_pmu(path, rules),)
+        case Format.CMRR:
+            from heartbrain_ingest.physio.cmrr import read_cmrr_log  # noqa: PLC0415
+
+            return read_cmrr_log(path, rules)
+        case Format.DICOM:
+            from heartbrain_ingest.physio.dicom import read_dicom  # noqa: PLC0415
+
+            return read_dicom(path, rules)
+        case Format.PHILIPS:
+            from heartbrain_ingest.physio.philips import read_philips  # noqa: PLC0415
+
+            return read_philips(path, rules)
+        case Format.GE:
+            from heartbrain_ingest.physio.ge import read_ge  # noqa: PLC0415
+
+            return (read_ge(path, rules),)
+        case Format.BRAINVISION:
+            from heartbrain_ingest.physio.brainvision import read_brainvision  # noqa: PLC0415
+
+            return read_brainvision(path, rules)
+        case Format.BIOPAC:
+            from heartbrain_ingest.physio.biopac import read_biopac  # noqa: PLC0415
+
+            return read_biopac(path, rules)
+        case Format.PART:
+            return ()
+        case None:
+            raise RecordingError("PHYSIO_UNREADABLE", "the file is in no known format of physiology")
 
 
 def read_recording(path: Path, rules: PhysioRules) -> Recording:
@@ -75,18 +124,42 @@ def read_recording(path: Path, rules: PhysioRules) -> Recording:
     return recordings[0]
 
 
-def _format(path: Path) -> str | None:
+def _format(path: Path) -> Format | None:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         file.seek(max(0, file.seek(0, os.SEEK_END) - HEAD_BYTES))
         tail = file.read(HEAD_BYTES).decode("latin-1")
     if head[DICOM_PREAMBLE : DICOM_PREAMBLE + len(DICOM_MAGIC)] == DICOM_MAGIC:
-        return "dicom"
+        return Format.DICOM
     text = head.decode("latin-1").lstrip()
-    if CMRR_HEAD.search(text):
-        return "cmrr"
-    if not PMU_HEAD.match(text):
-        return None
-    # A log cut in transfer has lost its tail: then the extension decides, as a table of numbers may begin like a log.
-    is_log = "LOGVERSION" in text or PMU_TAIL in tail or path.suffix.lower() in PMU_EXTENSIONS
-    return "pmu" if is_log else None
+    if found := CMRR_HEAD.search(text):
+        return Format.PART if found["type"] == CMRR_INFO else Format.CMRR
+    if PMU_HEAD.match(text):
+        # A log cut in transfer has lost its tail: then the extension decides, as a table may begin like a log.
+        is_log = "LOGVERSION" in text or PMU_TAIL in tail or path.suffix.lower() in PMU_EXTENSIONS
+        if is_log:
+            return Format.PMU
+    return _other_format(path, head, text)
+
+
+def _other_format(path: Path, head: bytes, text: str) -> Format | None:
+    from heartbrain_ingest.physio.names import (  # noqa: PLC0415 - only for what is not from Siemens
+        BRAINVISION_HEADER,
+        BRAINVISION_MARKERS,
+        GE_NAME,
+        PHILIPS_HEAD,
+        is_biopac,
+        is_brainvision_samples,
+    )
+
+    opening = text.removeprefix("\xef\xbb\xbf")
+    if opening.startswith(BRAINVISION_HEADER):
+        return Format.BRAINVISION
+    if opening.startswith(BRAINVISION_MARKERS) or is_brainvision_samples(path):
+        return Format.PART
+    if PHILIPS_HEAD.search(text):
+        return Format.PHILIPS
+    if found := GE_NAME.match(path.name):
+        is_numbers = re.match(r"\s*-?[\d.]+\s", text) is not None
+        return (Format.GE if found["what"] == "Data" else Format.PART) if is_numbers else None
+    return Format.BIOPAC if is_biopac(path, head) else None

@@ -15,7 +15,7 @@ MS_PER_DAY = 86_400_000
 
 
 class Kind(StrEnum):
-    """What was recorded."""
+    """What the scanners' own monitors record; physio.yml may describe other kinds, by names of its own."""
 
     #: Electrocardiogram, one or more leads.
     ECG = "cardiac-ecg"
@@ -25,6 +25,21 @@ class Kind(StrEnum):
     RESPIRATION = "respiratory"
     #: External trigger input.
     TRIGGER = "trigger"
+
+
+class Clock(StrEnum):
+    """Whose clock the times of a recording are of."""
+
+    #: That of the images.
+    SCANNER = "scanner clock"
+    #: Another one, moved so that the marks of the scanner fall on the volumes.
+    MARKS = "scanner marks"
+    #: Another one, moved so that the scan ends when the log says so.
+    SCAN_END = "end of scan"
+    #: That of another computer, which may run some seconds apart.
+    OWN = "own clock"
+    #: The file tells no time.
+    NONE = "no clock"
 
 
 class RecordingError(Exception):
@@ -39,10 +54,10 @@ class RecordingError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One recording. Times are milliseconds since midnight on the scanner's (MDH) clock."""
+    """One recording. Times are milliseconds since midnight."""
 
-    #: What was recorded.
-    kind: Kind
+    #: What was recorded: an entry of `channels` in physio.yml.
+    kind: str
     #: Samples per second, Hz.
     sampling_frequency: float
     #: Time of the first sample.
@@ -51,12 +66,19 @@ class Recording:
     stop_ms: float
     #: Shape (samples, channels); NaN where nothing was recorded.
     samples: NDArray[np.float64]
-    #: Shape (samples,): the monitor itself marked an event (R wave, pulse, breath, external trigger) at this sample.
-    triggers: NDArray[np.bool_]
+    #: Shape (samples,): the monitor itself marked an event (R wave, pulse, breath, external trigger) at this sample;
+    #: None where it has no detector or the file does not tell.
+    triggers: NDArray[np.bool_] | None
     #: Name of each channel, as it appears in the BIDS `Columns`.
     columns: tuple[str, ...]
     #: Unit of each channel.
     units: tuple[str, ...]
+    #: Whose clock the times are of.
+    clock: Clock = Clock.SCANNER
+    #: Counts the recordings of one kind that one file or monitor gives at several sampling rates, from 1.
+    part: int = 1
+    #: Seconds from the first sample to the end of the scan, where the log was made with one scan and tells.
+    scan_end_s: float | None = None
     #: The format, for example `siemens-pmu 102` or `siemens-cmrr EJA_1`.
     source: str = ""
     #: Shape (samples,): the scanner began a volume at this sample; None where the file does not tell.

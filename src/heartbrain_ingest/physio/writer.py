@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heartbrain_ingest.filesystem.packing import pack
-from heartbrain_ingest.physio.matching import ImageSpan, cut, overlap_seconds
-from heartbrain_ingest.physio.recording import Kind, Recording
+from heartbrain_ingest.physio.matching import ImageSpan, cut, day_offset, overlap_seconds
+from heartbrain_ingest.physio.recording import Recording
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from heartbrain_ingest.physio.rules import PhysioRules
+    from heartbrain_ingest.physio.peaks import Rhythm
+    from heartbrain_ingest.physio.rules import ChannelRule, PhysioRules
 
 TIME_DIGITS = 6
 RATE_DIGITS = 3
@@ -28,6 +30,8 @@ LEVELS = {"0": "no event", "1": "event"}
 def physio_stem(image: Path) -> Path | None:
     """Name of the recordings beside an image, without `_recording-...`: the entities that BIDS allows both.
 
+    Beside what BIDS has no name for (cine, real-time, phase contrast, in `sourcedata`), all entities of the image.
+
     Parameters
     ----------
     image
@@ -35,66 +39,119 @@ def physio_stem(image: Path) -> Path | None:
 
     Returns
     -------
-    None where BIDS has no place for physiology (anatomical images without a task, field maps, what is not BIDS).
+    None where BIDS has no place for physiology (anatomical images without a task, field maps).
     The allowed entities are those of `rules/files/raw/task.yaml` of the BIDS schema.
     """
+    parts = image.name.split(".", 1)[0].split("_")
+    if "sourcedata" in image.parts:
+        # The suffix (cine, phasecontrast) keeps the recordings of two kinds of image apart.
+        return image.parent / "_".join(part if "-" in part else f"acq-{part}" for part in parts)
     allowed = _physio_entities().get(image.parent.name)
     if allowed is None:
         return None
-    parts = image.name.split(".", 1)[0].split("_")[:-1]
+    parts = parts[:-1]
     entities = dict(part.split("-", 1) for part in parts if "-" in part)
     if any(level == "required" and name not in entities for name, level in allowed.items()):
         return None
     return image.parent / "_".join(f"{name}-{value}" for name, value in entities.items() if name in allowed)
 
 
-def write_bids(recording: Recording, span: ImageSpan, dest_stem: Path, rules: PhysioRules) -> list[Path]:
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """The files of one recording."""
+
+    table: Path
+    sidecar: Path
+    #: Drawing; None where none was asked for.
+    picture: Path | None = None
+
+
+def write_bids(
+    recording: Recording, span: ImageSpan, dest_stem: Path, rules: PhysioRules, *, pictures: Path | None = None
+) -> Written:
     """Write the part of a recording that belongs to an image.
 
     Parameters
     ----------
     dest_stem
         Path of the files without `_recording-<label>_physio.tsv.gz`, as `physio_stem` gives it.
+    pictures
+        Folder for the drawing.
 
     Returns
     -------
-    The table and its sidecar. `StartTime` counts from the first volume and is negative when the part begins earlier
+    What was written. `StartTime` counts from the first volume and is negative when the part begins earlier
     (BIDS, Physiological recordings).
     """
     part, start_time = cut(recording, span, rules.margin)
     shared = overlap_seconds(recording, span)
     fraction = min(1.0, shared / span.duration_s) if span.duration_s > 0 else 0.0
-    return _write(part, start_time, dest_stem, rules, {"OverlapFraction": round(fraction, TIME_DIGITS)})
+    facts = {"OverlapFraction": round(fraction, TIME_DIGITS)}
+    scans = [(-start_time, span.duration_s - start_time)]
+    return _write(part, start_time, dest_stem, rules, facts, scans, pictures)
 
 
-def write_whole(recording: Recording, dest_stem: Path, rules: PhysioRules) -> list[Path]:
-    """Write a whole recording for `sourcedata/physio/`; its `StartTime` is seconds since midnight, without a date."""
-    return _write(recording, recording.start_s, dest_stem, rules, {})
+def write_whole(
+    recording: Recording,
+    dest_stem: Path,
+    rules: PhysioRules,
+    *,
+    images: Sequence[ImageSpan] = (),
+    pictures: Path | None = None,
+) -> Written:
+    """Write a whole recording for `sourcedata/physio/`; its `StartTime` is seconds since midnight, without a date.
+
+    Parameters
+    ----------
+    images
+        Those that it covers, shaded in the drawing.
+    pictures
+        Folder for the drawing.
+    """
+    begins = [image.start_s - recording.start_s - day_offset(recording, image) for image in images]
+    scans = [(begin, begin + image.duration_s) for begin, image in zip(begins, images, strict=True)]
+    return _write(recording, recording.start_s, dest_stem, rules, {}, scans, pictures)
 
 
 def _write(
-    recording: Recording, start_time: float, stem: Path, rules: PhysioRules, facts: dict[str, Any]
-) -> list[Path]:
-    label = rules.channels[recording.kind].recording
+    recording: Recording,
+    start_time: float,
+    stem: Path,
+    rules: PhysioRules,
+    facts: dict[str, Any],
+    scans: Sequence[tuple[float, float]],
+    pictures: Path | None,
+) -> Written:
+    from heartbrain_ingest.physio.peaks import find_rhythm  # noqa: PLC0415 - loads numpy
+    from heartbrain_ingest.physio.picture import PICTURE_ENDING, draw  # noqa: PLC0415 - the same
+
+    rule = rules.channels[recording.kind]
+    label = rule.recording + (str(recording.part) if recording.part > 1 else "")
     table = stem.with_name(f"{stem.name}_recording-{label}_physio.tsv.gz")
     sidecar = stem.with_name(f"{stem.name}_recording-{label}_physio.json")
     table.parent.mkdir(parents=True, exist_ok=True)
     pack(_table(recording), table)
-    content = _sidecar(recording, start_time, rules) | facts
-    sidecar.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return [table, sidecar]
-
-
-def _sidecar(recording: Recording, start_time: float, rules: PhysioRules) -> dict[str, Any]:
-    from heartbrain_ingest.physio.peaks import find_rhythm  # noqa: PLC0415 - loads numpy
-
-    rule = rules.channels[recording.kind]
     rhythm = find_rhythm(recording, rule)
+    content = _sidecar(recording, rhythm, start_time, rule) | facts
+    sidecar.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if pictures is None:
+        return Written(table=table, sidecar=sidecar)
+    pictures.mkdir(parents=True, exist_ok=True)
+    picture = pictures / table.name.replace(".tsv.gz", PICTURE_ENDING)
+    picture.write_text(draw(recording, rhythm, rule, scans), encoding="utf-8")
+    return Written(table=table, sidecar=sidecar, picture=picture)
+
+
+def _sidecar(recording: Recording, rhythm: Rhythm, start_time: float, rule: ChannelRule) -> dict[str, Any]:
     columns: dict[str, Any] = {
         name: {"Description": rule.description, "Units": unit}
         for name, unit in zip(recording.columns, recording.units, strict=True)
     }
-    columns[MONITOR_TRIGGER] = {"Description": "1 where the monitor's own detector marked an event", "Levels": LEVELS}
+    if recording.triggers is not None:
+        columns[MONITOR_TRIGGER] = {
+            "Description": "1 where the monitor's own detector marked an event",
+            "Levels": LEVELS,
+        }
     if recording.scanner_triggers is not None:
         columns[SCANNER_TRIGGER] = {"Description": "1 where the scanner began a volume", "Levels": LEVELS}
     content: dict[str, Any] = {
@@ -108,9 +165,13 @@ def _sidecar(recording: Recording, start_time: float, rules: PhysioRules) -> dic
         "RecordType": rule.record_type,
         "RecordingFormat": recording.source,
         "NumberOfSamples": len(recording.samples),
-        "NumberOfMonitorTriggers": int(recording.triggers.sum()),
+        "ClockSource": str(recording.clock),
     }
-    if rule.band is not None and recording.kind is not Kind.TRIGGER:
+    if recording.triggers is not None:
+        content["NumberOfMonitorTriggers"] = int(recording.triggers.sum())
+    if rule.mean is not None and (mean := _mean(recording)) is not None:
+        content[rule.mean] = round(mean, RATE_DIGITS)
+    if rule.band is not None:
         content["NumberOfPeaks"] = len(rhythm.peaks)
         # What can't be told is absent, as everywhere in BIDS sidecars.
         for name, value in (("MeanRate", rhythm.mean_rate), ("SignalQuality", rhythm.quality)):
@@ -121,12 +182,15 @@ def _sidecar(recording: Recording, start_time: float, rules: PhysioRules) -> dic
 
 def _table(recording: Recording) -> bytes:
     """Write one line a sample, column by column rather than value by value: a session has millions of values."""
-    events = [recording.triggers]
-    if recording.scanner_triggers is not None:
-        events.append(recording.scanner_triggers)
+    events = [event for event in (recording.triggers, recording.scanner_triggers) if event is not None]
     columns = [_texts(recording.samples[:, channel]) for channel in range(recording.samples.shape[1])]
     columns += [map("01".__getitem__, event.astype(int).tolist()) for event in events]
     return "".join(f"{line}\n" for line in map("\t".join, zip(*columns, strict=True))).encode("ascii")
+
+
+def _mean(recording: Recording) -> float | None:
+    known = recording.samples[recording.samples == recording.samples]  # all but NaN
+    return float(known.mean()) if known.size else None
 
 
 def _texts(values: NDArray[np.float64]) -> Iterable[str]:

@@ -1,0 +1,155 @@
+"""Files of several channels (BIOPAC, BrainVision): which channel is what, and the recordings they make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from heartbrain_ingest.physio.rules import PhysioRules
+
+#: What amplifiers call a unit -> UCUM. A unit is free text there, so one that is not in this list is not kept.
+UNITS = {
+    "v": "V",
+    "volt": "V",
+    "volts": "V",
+    "mv": "mV",
+    "millivolts": "mV",
+    "uv": "uV",
+    "microvolts": "uV",
+    "nv": "nV",
+    "us": "uS",
+    "usiemens": "uS",
+    "microsiemen": "uS",
+    "microsiemens": "uS",
+    "%": "%",
+    "percent": "%",
+    "mmhg": "mm[Hg]",
+    "bpm": "/min",
+    "c": "Cel",
+    "deg c": "Cel",
+}
+#: Two volumes of a series are no closer than this; edges of a trigger that follow faster are one.
+SHORTEST_TR_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One channel as the file holds it. The name is free text: it is compared and never kept."""
+
+    name: str
+    unit: str
+    #: Samples per second, Hz.
+    rate: float
+    #: Shape (samples,).
+    values: NDArray[np.float64]
+
+
+def make_recordings(
+    channels: Sequence[Channel],
+    rules: PhysioRules,
+    *,
+    begin: datetime | None,
+    source: str,
+    scanner_s: Sequence[float] = (),
+) -> tuple[Recording, ...]:
+    """Make one recording of the channels of one kind and sampling rate.
+
+    Parameters
+    ----------
+    begin
+        When the first sample was taken, on the clock of the recording computer; None where the file does not tell.
+    scanner_s
+        Seconds from the first sample to each mark that the scanner set. Without any, the channels named under
+        `scanner_triggers` in physio.yml are searched for rising edges.
+
+    Raises
+    ------
+    RecordingError
+        PHYSIO_UNREADABLE: no channel has a name that physio.yml knows.
+    """
+    marks = np.asarray(scanner_s, dtype=np.float64)
+    groups: dict[tuple[str, float, int], list[Channel]] = {}
+    unknown = False
+    for channel in channels:
+        if not len(channel.values):
+            continue
+        if not len(marks) and any(re.search(name, channel.name, re.IGNORECASE) for name in rules.scanner_triggers):
+            marks = _edges(channel)
+        kind = rules.kind_of_channel(channel.name)
+        if kind is None:
+            unknown = True
+        else:
+            groups.setdefault((kind, channel.rate, len(channel.values)), []).append(channel)
+    if not groups:
+        raise RecordingError("PHYSIO_UNREADABLE", "no channel has a name that physio.yml knows")
+    issues = ("PHYSIO_UNKNOWN_CHANNEL",) if unknown else ()
+    parts: dict[str, int] = {}
+    recordings = []
+    for (kind, rate, count), members in groups.items():
+        rule = rules.channels[kind]
+        parts[kind] = parts.get(kind, 0) + 1
+        start_ms = 0.0 if begin is None else _since_midnight_ms(begin)
+        recordings.append(
+            Recording(
+                kind=kind,
+                part=parts[kind],
+                sampling_frequency=rate,
+                start_ms=start_ms,
+                stop_ms=start_ms + 1000.0 * count / rate,
+                clock=Clock.NONE if begin is None else Clock.OWN,
+                samples=np.stack([channel.values for channel in members], axis=1),
+                triggers=None,
+                columns=column_names(rule.columns, len(members)),
+                units=tuple(UNITS.get(_folded(channel.unit), rule.units) for channel in members),
+                source=source,
+                scanner_triggers=_marked(marks, rate, count) if len(marks) else None,
+                day=None if begin is None else begin.date(),
+                issues=issues,
+            )
+        )
+        issues = ()
+    return tuple(sorted(recordings, key=lambda one: (one.kind == Kind.TRIGGER, one.kind, one.part)))
+
+
+def column_names(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Give `count` channel names: those of the rules, then numbered ones."""
+    return names[:count] + tuple(f"{names[0]}_{index + 1}" for index in range(len(names), count))
+
+
+def _edges(channel: Channel) -> NDArray[np.float64]:
+    """Give the seconds at which a trigger line rises through the middle of its range."""
+    low, high = float(np.nanmin(channel.values)), float(np.nanmax(channel.values))
+    if not high > low:
+        return np.empty(0)
+    above = channel.values > (low + high) / 2
+    edges = np.flatnonzero(above[1:] & ~above[:-1]) + 1
+    times = edges / channel.rate
+    apart: NDArray[np.float64] = times[np.diff(times, prepend=-np.inf) >= SHORTEST_TR_S]
+    return apart
+
+
+def _marked(seconds: NDArray[np.float64], rate: float, count: int) -> NDArray[np.bool_]:
+    # The first sample at or after the mark; clocks have digits enough for a millionth of a sample.
+    places = np.ceil(seconds * rate - 1e-6).astype(np.int64)
+    marks = np.zeros(count, dtype=np.bool_)
+    marks[places[(places >= 0) & (places < count)]] = True
+    return marks
+
+
+def _since_midnight_ms(moment: datetime) -> float:
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return (moment - midnight).total_seconds() * 1000.0
+
+
+def _folded(unit: str) -> str:
+    return unit.replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u").strip().casefold()

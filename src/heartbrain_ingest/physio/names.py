@@ -1,0 +1,29 @@
+"""How the files of Philips, GE, BrainVision and BIOPAC are told from others, without loading their readers."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+BRAINVISION_HEADER = "Brain Vision Data Exchange Header File"
+BRAINVISION_MARKERS = "Brain Vision Data Exchange Marker File"
+PHILIPS_HEAD = re.compile(r"^#+ *v1raw +v2raw +v1 +v2 +ppu +resp\b.*\bmark\b", re.MULTILINE)
+GE_NAME = re.compile(
+    r"^(?P<signal>PPG|RESP|ECG)(?P<lead>[23]?)(?P<what>Data|Trig)_(?P<sequence>.*)_"
+    r"(?P<moment>\d{10}_\d{2}_\d{2})_(?P<ms>\d{1,3})(?:\.txt)?$"
+)
+#: Revisions that AcqKnowledge has written, from 2 to 5.
+BIOPAC_REVISIONS = range(30, 200)
+
+
+def is_biopac(path: Path, head: bytes) -> bool:
+    """Tell by extension and revision: two bytes that nobody uses, then the revision in either byte order."""
+    if path.suffix.lower() != ".acq" or len(head) < 6:  # noqa: PLR2004 - up to the end of the revision
+        return False
+    return any(struct.unpack_from(f"{order}i", head, 2)[0] in BIOPAC_REVISIONS for order in "<>")
+
+
+def is_brainvision_samples(path: Path) -> bool:
+    """Tell whether a file holds the samples that a header beside it opens."""
+    return path.suffix.lower() in {".eeg", ".dat"} and path.with_suffix(".vhdr").is_file()
