@@ -120,7 +120,7 @@ ISSUES: dict[str, Issue] = {
     ),
     "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte, under the same rules."),
     "FILE_GONE": _info("The file was taken out of the inbox before it was published."),
-    "PHYSIO_NO_SIGNAL": _info("The file describes a recording but holds no signal of its own."),
+    "PHYSIO_PART": _info("The file is a part of a recording (markers, samples, triggers) that another file opens."),
     "LAB_NOTHING_USABLE": _quarantine(
         "No row of the laboratory table can be taken over.",
         "Check that its subjects are known (their sessions come first) and that lab.yml describes its columns.",
@@ -142,6 +142,22 @@ ISSUES: dict[str, Issue] = {
     ),
     "PHYSIO_TRUNCATED": _warning(
         "The log ends without its end mark.", "Copy it again from the monitor if it is longer."
+    ),
+    "PHYSIO_UNKNOWN_CODE": _warning(
+        "The log holds codes between its samples that nobody has described; they were taken out.",
+        "Look at the drawing of the recording; report it with the software version of the scanner.",
+    ),
+    "PHYSIO_UNKNOWN_CHANNEL": _warning(
+        "The recording has a channel that crawler_config/physio.yml does not name; it was not taken over.",
+        "Add its name to a kind under `channels`, or a kind of your own.",
+    ),
+    "PHYSIO_CLOCK": _warning(
+        "The recording has another clock than the scanner's, and no scanner trigger puts it right: StartTime may be off.",
+        "Record the scanner's trigger on a channel of its own, or set the clock of the recording computer.",
+    ),
+    "PHYSIO_NO_CLOCK": _warning(
+        "The recording tells no time, so it belongs to no image; it is stored whole.",
+        "Give the time in its name (crawler_config/physio.yml), or record the scanner's trigger.",
     ),
     "PHYSIO_RATE": _warning(
         "The log's own clock disagrees with the sampling rate in crawler_config/physio.yml.",

@@ -44,6 +44,10 @@ class _Series:
     def kept(self) -> list[workers.InstanceResult]:
         return [instance for instance in self.cleaned if instance.code is None]
 
+    def original(self) -> Path | None:
+        """Give one original file that is still in the inbox."""
+        return next((path for row in self.rows if (path := Path(row.path)).exists()), None)
+
     def published(self) -> PublishedSeries:
         """Give what the papers of the session say of the series."""
         return PublishedSeries(
@@ -348,11 +352,14 @@ class SessionBuilder:
     def _write_recordings(self, series: list[_Series]) -> None:
         if not self._plan.recordings:
             return
+        spans = [(one, span) for one in series for named in one.named if (span := self._span(named))]
         task = workers.RecordingTask(
             paths=tuple(row.path for row in self._plan.recordings),
-            spans=tuple(span for one in series for named in one.named if (span := self._span(named))),
+            spans=tuple(span for _, span in spans),
+            sources=tuple(one.original() for one, _ in spans),
             rules=self._tools.physio,
             whole=self._folder / "sourcedata" / "physio" / f"sub-{self._plan.subject.label}_ses-{self._plan.session}",
+            folder=self._folder,
         )
         results = self._tools.pool.submit(workers.write_recordings, task).result()
         for row, result in zip(self._plan.recordings, results, strict=True):
@@ -366,14 +373,13 @@ class SessionBuilder:
 
     def _span(self, named: NamedImage) -> physio.ImageSpan | None:
         start = _seconds(named.candidate.acquisition_time)
-        repetition = named.candidate.sidecar.get("RepetitionTime")
         volumes = named.candidate.shape[3] if len(named.candidate.shape) > 3 else 1  # noqa: PLR2004 - i, j, k, t
         computed = named.naming.datatype is not None and named.naming.folder is not None
-        if named.path is None or computed or start is None or not isinstance(repetition, int | float):
+        duration = physio.scan_duration(named.candidate.sidecar, volumes)
+        if named.path is None or computed or start is None or duration is None:
             return None
-        return physio.ImageSpan(
-            path=_with_suffix(self._folder / named.path, ".nii.gz"), start_s=start, duration_s=volumes * repetition
-        )
+        path = _with_suffix(self._folder / named.path, ".nii.gz")
+        return physio.ImageSpan(path=path, start_s=start, duration_s=duration, volumes=volumes)
 
     # audit
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from heartbrain_ingest import physio
@@ -35,7 +35,7 @@ from heartbrain_ingest.dicom import DicomFileError, read
 from heartbrain_ingest.filesystem import pack_file
 from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, unpacked
 from heartbrain_ingest.ledger import Outcome
-from heartbrain_ingest.pictures import draw_pictures
+from heartbrain_ingest.pictures import draw_pictures, picture_stem
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -362,9 +362,13 @@ class RecordingTask:
 
     paths: tuple[str, ...]
     spans: tuple[physio.ImageSpan, ...]
+    #: An original DICOM file of each image, where it is still in the inbox.
+    sources: tuple[Path | None, ...]
     rules: physio.PhysioRules
     #: Start of the file names of whole recordings.
     whole: Path
+    #: The session's folder.
+    folder: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -383,41 +387,62 @@ def write_recordings(task: RecordingTask) -> list[RecordingResult]:
     read: list[tuple[physio.Recording, ...] | physio.RecordingError] = []
     for path in task.paths:
         try:
-            read.append(physio.read_recordings(Path(path), task.rules))
+            found = physio.read_recordings(Path(path), task.rules)
         except physio.RecordingError as error:
             read.append(error)
+        else:
+            name = physio.identify(Path(path), task.rules)
+            read.append(tuple(physio.at_time(one, name.time_s if name else None) for one in found))
     recordings = [one for found in read if not isinstance(found, physio.RecordingError) for one in found]
-    matched = physio.match_recordings(recordings, task.spans, task.rules)
+    has_uuid = any(recording.uuid for recording in recordings)
+    images = physio.with_uuids(task.spans, task.sources) if has_uuid else task.spans
+    matched = physio.match_recordings(recordings, images, task.rules)
     for match in matched.matches:
         stem = physio.physio_stem(match.image.path)
         if stem is not None:
-            physio.write_bids(match.recording, match.image, stem, task.rules)
+            pictures = _pictures_of(stem, task)
+            physio.write_bids(match.recording, match.image, stem, task.rules, pictures=pictures)
     numbers: Counter[str] = Counter()
     results = []
     for found in read:
         if isinstance(found, physio.RecordingError):
             results.append(RecordingResult(outcome=Outcome.QUARANTINED, code=found.code))
         elif not found:
-            results.append(RecordingResult(outcome=Outcome.IGNORED, code="PHYSIO_NO_SIGNAL"))
+            results.append(RecordingResult(outcome=Outcome.IGNORED, code="PHYSIO_PART"))
         else:
-            results.append(_write_whole(found, task, numbers, matched.ambiguous))
+            results.append(_write_whole(found, task, numbers, matched))
     return results
+
+
+def _pictures_of(stem: Path, task: RecordingTask) -> Path:
+    """Give the folder of the drawings of recordings whose names start so."""
+    return (task.folder / picture_stem(PurePosixPath(stem.relative_to(task.folder)))).parent
 
 
 def _write_whole(
     found: Sequence[physio.Recording],
     task: RecordingTask,
     numbers: Counter[str],
-    ambiguous: Sequence[physio.Recording],
+    matched: physio.MatchResult,
 ) -> RecordingResult:
     written = []
-    for recording in found:
-        numbers[recording.kind] += 1
-        stem = task.whole.with_name(f"{task.whole.name}_run-{numbers[recording.kind]}")
-        written += physio.write_whole(recording, stem, task.rules)
     notes = [note for recording in found for note in recording.issues]
-    notes += ["PHYSIO_AMBIGUOUS" for recording in found if any(recording is one for one in ambiguous)]
-    return RecordingResult(outcome=Outcome.STORED, whole=written[0], notes=tuple(notes))
+    for recording in found:
+        numbers[recording.kind] += recording.part == 1
+        stem = task.whole.with_name(f"{task.whole.name}_run-{numbers[recording.kind]}")
+        matches = [match for match in matched.matches if match.source is recording]
+        notes += physio.clock_notes(recording, matches)
+        written.append(
+            physio.write_whole(
+                recording,
+                stem,
+                task.rules,
+                images=[match.image for match in matches],
+                pictures=_pictures_of(stem, task),
+            )
+        )
+    notes += ["PHYSIO_AMBIGUOUS" for recording in found if any(recording is one for one in matched.ambiguous)]
+    return RecordingResult(outcome=Outcome.STORED, whole=written[0].table, notes=tuple(notes))
 
 
 def finish_image(nifti: Path, target: Path, texts: Mapping[Path, str], level: int, pictures: Path) -> str | None:
