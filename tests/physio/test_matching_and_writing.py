@@ -146,7 +146,7 @@ def test_gaps_are_written_as_not_available(rules: PhysioRules, tmp_path: Path) -
         ("perf/sub-A_ses-1_asl.nii.gz", "sub-A_ses-1"),
         ("anat/sub-A_ses-1_T1w.nii.gz", None),
         ("fmap/sub-A_ses-1_dir-AP_epi.nii.gz", None),
-        ("sourcedata/cine/sub-A_ses-1_run-2_cine.nii.gz", "sub-A_ses-1_run-2_acq-cine"),
+        ("sourcedata/cine/sub-A_ses-1_run-2_part-phase_cine.nii.gz", "sub-A_ses-1_run-2"),
     ],
 )
 def test_recordings_lie_beside_images_where_bids_has_a_place_for_them_and_beside_what_it_has_no_name_for(

@@ -30,7 +30,8 @@ LEVELS = {"0": "no event", "1": "event"}
 def physio_stem(image: Path) -> Path | None:
     """Name of the recordings beside an image, without `_recording-...`: the entities that BIDS allows both.
 
-    Beside what BIDS has no name for (cine, real-time, phase contrast, in `sourcedata`), all entities of the image.
+    Beside what BIDS has no name for (cine, real-time, phase contrast, in `sourcedata`), all entities
+    but those of parts of one scan.
 
     Parameters
     ----------
@@ -44,8 +45,7 @@ def physio_stem(image: Path) -> Path | None:
     """
     parts = image.name.split(".", 1)[0].split("_")
     if "sourcedata" in image.parts:
-        # The suffix (cine, phasecontrast) keeps the recordings of two kinds of image apart.
-        return image.parent / "_".join(part if "-" in part else f"acq-{part}" for part in parts)
+        return image.parent / "_".join(part for part in parts[:-1] if not part.startswith(("echo-", "part-")))
     allowed = _physio_entities().get(image.parent.name)
     if allowed is None:
         return None
