@@ -4,6 +4,7 @@ import gzip
 import json
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,17 @@ def test_letters_that_json_writes_as_escapes_hide_no_name(rules: Rules, tmp_path
     audit = LeakAudit(Identifiers(frozenset({(Kind.NAME, "Müller^Änne")})), rules.exemptions)
     (tmp_path / "a.json").write_text(json.dumps({"By": "Änne"}, ensure_ascii=True), encoding="ascii")
     assert [leak.place for leak in audit.scan_tree(tmp_path)] == ["a.json: By"]
+
+
+def test_the_packed_pixels_of_a_picture_are_no_text_but_all_else_of_it_is(audit: LeakAudit, tmp_path: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)) + chunk(b"IDAT", b"\0 WATSON \0")
+    picture = tmp_path / "T1w_planes.png"
+    picture.write_bytes(start + chunk(b"IEND", b""))
+    assert audit.scan_file(picture) == []
+    picture.write_bytes(start + chunk(b"tEXt", b"Author\0WATSON") + chunk(b"IEND", b""))
+    assert [(leak.place, leak.kind) for leak in audit.scan_file(picture)] == [("T1w_planes.png: tEXt", Kind.NAME)]
+    picture.write_bytes(start + chunk(b"IEND", b"") + b"\0\0\0\0 WATSON \0")
+    assert audit.scan_file(picture) != []

@@ -219,6 +219,13 @@ def _unpacked(content: bytes) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for name in archive.namelist():
                 yield f"!{name}", name.encode() + b"\n" + archive.read(name)
+    elif content.startswith(b"\x89PNG"):
+        place = 8
+        while place < len(content):
+            length = int.from_bytes(content[place : place + 4], "big")
+            if content[place + 4 : place + 8] != b"IDAT":  # packed pixels spell short words by chance
+                yield "", content[place : place + 12 + length]
+            place += 12 + length
     else:
         yield "", content
 

@@ -23,6 +23,7 @@ _LONG_NUMBER: Final = 6
 #: VRs of numbers, and of blocks in which scanners keep numbers as text.
 _MEASURED: Final = frozenset({"DS", "IS", "TM", "OB", "OW", "UN"})
 _PREAMBLE: Final = 132
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
 _NIFTI_HEADER: Final = 352
 _LARGEST_NIFTI_HEADER: Final = 16 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
@@ -117,6 +118,8 @@ class LeakAudit:
         head = stream.read(_CHUNK)
         if head[128:132] == b"DICM" or name.endswith((".dcm", ".ima")):
             yield from self._dicom(head + stream.read(), place)
+        elif head.startswith(_PNG):
+            yield from self._png(head + stream.read(), place)
         elif name.endswith(".json"):
             yield from self._json_text(head + stream.read(), place)
         elif name.endswith(".tsv"):
@@ -189,6 +192,19 @@ class LeakAudit:
         except zipfile.BadZipFile:
             stream.seek(0)
             yield from self._bytes(stream.read(_CHUNK), stream, place)
+
+    def _png(self, data: bytes, place: str) -> Iterator[Leak]:
+        """Search all of a picture but its packed pixels, whose bytes spell short names by chance."""
+        position = len(_PNG)
+        while position < len(data):
+            length = int.from_bytes(data[position : position + 4], "big")
+            kind, end = data[position + 4 : position + 8], position + 12 + length
+            if end > len(data) or not kind.isalpha():
+                yield from self._runs(data[position:], place)
+                return
+            if kind != b"IDAT":
+                yield from self._runs(data[position + 8 : position + 8 + length], f"{place}: {kind.decode('ascii')}")
+            position = end
 
     def _dicom(self, data: bytes, place: str) -> Iterator[Leak]:
         """Search all of a file but its pixel data, element by element where there is anything to find."""
