@@ -152,8 +152,8 @@ ISSUES: dict[str, Issue] = {
         "Add its name to a kind under `channels`, or a kind of your own.",
     ),
     "PHYSIO_CLOCK": _warning(
-        "The recording has another clock than the scanner's, and no scanner trigger puts it right: StartTime may be off.",
-        "Record the scanner's trigger on a channel of its own, or set the clock of the recording computer.",
+        "The recording has another clock than the scanner's and no scanner trigger that puts it right.",
+        "Don't trust StartTime to the second; record the scanner's trigger on a channel of its own.",
     ),
     "PHYSIO_NO_CLOCK": _warning(
         "The recording tells no time, so it belongs to no image; it is stored whole.",

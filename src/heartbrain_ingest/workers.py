@@ -387,12 +387,12 @@ def write_recordings(task: RecordingTask) -> list[RecordingResult]:
     read: list[tuple[physio.Recording, ...] | physio.RecordingError] = []
     for path in task.paths:
         try:
-            found = physio.read_recordings(Path(path), task.rules)
+            several = physio.read_recordings(Path(path), task.rules)
         except physio.RecordingError as error:
             read.append(error)
         else:
             name = physio.identify(Path(path), task.rules)
-            read.append(tuple(physio.at_time(one, name.time_s if name else None) for one in found))
+            read.append(tuple(physio.at_time(one, name.time_s if name else None) for one in several))
     recordings = [one for found in read if not isinstance(found, physio.RecordingError) for one in found]
     has_uuid = any(recording.uuid for recording in recordings)
     images = physio.with_uuids(task.spans, task.sources) if has_uuid else task.spans
