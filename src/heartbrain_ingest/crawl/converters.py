@@ -165,6 +165,16 @@ class AcquisitionConverter(TypedConverter):
         """Hand on the files."""
         return [File(path.name, str(path)) for path in element.files]
 
+    def pictures(self, values: GeneralStore, element: AcquisitionElement, endings: list[str]) -> list[File]:
+        """Give the pictures of it that there are; the key `session_folder` says where their paths start from."""
+        session = self.definition.get("session_folder")
+        if session is None:
+            return []
+        root = Path(replace_variables(session, values))
+        stem = root / picture_stem(PurePosixPath(Path(element.path).parent.relative_to(root), element.stem))
+        pictures = [stem.with_name(f"{stem.name}{ending}") for ending in endings]
+        return [File(picture.name, str(picture)) for picture in pictures if picture.is_file()]
+
 
 @functools.cache
 def _bids_entities() -> list[Any]:
@@ -208,17 +218,14 @@ class BIDSImageConverter(AcquisitionConverter):
             archive = Path(replace_variables(folder, generalStore)) / Path(series).name
             if archive.is_file():
                 children.append(File(archive.name, str(archive)))
-        session = self.definition.get("session_folder")
-        if session is not None:
-            root = Path(replace_variables(session, generalStore))
-            stem = root / picture_stem(PurePosixPath(Path(element.path).parent.relative_to(root), element.stem))
-            pictures = [stem.with_name(f"{stem.name}_{kind}.png") for kind in KINDS]
-            children += [File(picture.name, str(picture)) for picture in pictures if picture.is_file()]
-        return children
+        return [*children, *self.pictures(generalStore, element, [f"_{kind}.png" for kind in KINDS])]
 
 
 class BIDSRecordingConverter(AcquisitionConverter):
-    """A physiological recording with its sidecar; its children are its files and the images it ran along with."""
+    """A physiological recording with its sidecar; its children are its files, its drawing and the images it covers.
+
+    Keys: `session_folder`, the folder that the path of the drawing starts from.
+    """
 
     element_type = RecordingElement
 
@@ -233,9 +240,10 @@ class BIDSRecordingConverter(AcquisitionConverter):
         return fields
 
     def create_children(self, generalStore: GeneralStore, element: AcquisitionElement) -> list[StructureElement]:  # noqa: N803
-        """Hand on the files and the images."""
+        """Hand on the files, the drawing and the images."""
         during = element.during if isinstance(element, RecordingElement) else []
-        return [*super().create_children(generalStore, element), *during]
+        drawing = self.pictures(generalStore, element, ["_trace.svg"])
+        return [*super().create_children(generalStore, element), *drawing, *during]
 
 
 class DuringConverter(AcquisitionConverter):
