@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, Ledger, Outcome
+from heartbrain_ingest.retrial import retrial_lines
 from heartbrain_ingest.settings import Settings
 
 
@@ -89,8 +92,8 @@ def explain(settings: Settings, what: str) -> list[Explanation]:
         if not rows and "/" not in what and what:
             rows = list(ledger.files("path LIKE ? ESCAPE '!'", (f"%/{_escaped(what)}",)))
         if rows:
-            return [_explain_file(ledger, row.id) for row in rows]
-        return _explain_published(ledger, what.rstrip("/")) if what.strip("/") else []
+            return [_explain_file(ledger, row.id, settings) for row in rows]
+        return _explain_published(ledger, what.rstrip("/"), settings) if what.strip("/") else []
     finally:
         ledger.close()
 
@@ -100,7 +103,7 @@ def _escaped(text: str) -> str:
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
-def _explain_file(ledger: Ledger, identifier: int) -> Explanation:
+def _explain_file(ledger: Ledger, identifier: int, settings: Settings) -> Explanation:
     row = next(ledger.files("id = ?", (identifier,)))
     lines = [f"outcome: {row.outcome}"]
     lines += _code_lines(row.code)
@@ -111,11 +114,11 @@ def _explain_file(ledger: Ledger, identifier: int) -> Explanation:
         lines.append(f"delivery: {_name(delivery)} ({delivery.state})")
         for uid, number, code, report in ledger.series(delivery.id):
             if uid == row.series:
-                lines += _series_lines(number, code, report)
+                lines += _series_lines(number, code, report, _retrial(settings, delivery))
     return Explanation(subject=f"input file {row.id}", lines=tuple(lines))
 
 
-def _explain_published(ledger: Ledger, what: str) -> list[Explanation]:
+def _explain_published(ledger: Ledger, what: str, settings: Settings) -> list[Explanation]:
     found = []
     name = what.rpartition("/")[2]
     for delivery in ledger.deliveries():
@@ -123,7 +126,8 @@ def _explain_published(ledger: Ledger, what: str) -> list[Explanation]:
         for uid, number, code, report in ledger.series(delivery.id):
             texts = [report.get("archive") or "", *(image["path"] or "" for image in report.get("images", []))]
             if whole or any(name in text for text in texts) or what in {str(number), report.get("description")}:
-                lines = [f"delivery: {_name(delivery)} ({delivery.state})", *_series_lines(number, code, report)]
+                lines = [f"delivery: {_name(delivery)} ({delivery.state})"]
+                lines += _series_lines(number, code, report, _retrial(settings, delivery))
                 title = f"series {number}" if uid else "audit"
                 found.append(Explanation(subject=title, lines=tuple(lines)))
     return found
@@ -141,7 +145,18 @@ def _code_lines(code: str | None) -> list[str]:
     return lines if issue.severity is Severity.INFO else [*lines, f"what to do: {issue.action}"]
 
 
-def _series_lines(number: int | None, code: str | None, report: dict[str, Any]) -> list[str]:
+def _retrial(settings: Settings, delivery: Delivery) -> Callable[[dict[str, Any]], list[str]]:
+    """Give what says why no earlier rule named an image, as far as the delivery is published."""
+    folder = settings.folders.archive / delivery.folder if delivery.folder else None
+    if folder is None or not folder.is_dir():
+        return lambda _: []
+    rules = load_naming_rules(settings.rules("bids_rules.yml"))
+    return lambda image: retrial_lines(rules, folder, image["path"], image["rule"]) if image["path"] else []
+
+
+def _series_lines(
+    number: int | None, code: str | None, report: dict[str, Any], tried: Callable[[dict[str, Any]], list[str]]
+) -> list[str]:
     lines = [f"series {number}: {report.get('description') or 'without description'}"]
     lines += _code_lines(code)
     lines += [f"found in {place}" for place in report.get("places", [])]
@@ -154,5 +169,5 @@ def _series_lines(number: int | None, code: str | None, report: dict[str, Any]) 
         lines.append(f"rule {image['rule']} -> {image['path']} ({image['record_type']})")
         lines += _code_lines(image["code"])
         lines += [f"  {finding}" for finding in image.get("findings", [])]
-        lines += [f"  not {tried['rule']}: {tried['failed']}" for tried in image.get("tried", [])]
+        lines += [f"  {line}" for line in tried(image)]
     return lines

@@ -174,7 +174,7 @@ def test_the_critical_fields_are_sorted_within_reason_and_known_once() -> None:
 
 def test_a_sidecar_loses_what_names_somebody_and_gains_what_is_ours() -> None:
     text = finish_sidecar(
-        {"EchoTime": 0.003, "PatientName": "X^Y", "InstitutionName": "Z", "StudyID": "1", "BidsGuess": ["anat"]},
+        {"EchoTime": 0.003, "PatientName": "X^Y", "InstitutionName": "Z", "StudyID": "1"},
         {"RecordType": "T1WeightedImage", "BValues": None},
     )
     assert json.loads(text) == {"EchoTime": 0.003, "RecordType": "T1WeightedImage"}

@@ -23,7 +23,6 @@ _DROPPED = frozenset(
         "InstitutionAddress",
         "InstitutionalDepartmentName",
         "ProcedureStepDescription",
-        "BidsGuess",
         "global",
     }
 )
