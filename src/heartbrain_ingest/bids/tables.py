@@ -127,7 +127,7 @@ def write_derivative_files(dest: Path, name: str) -> None:
     _write_json(dest / "dataset_description.json", description)
     text = "Maps that the scanner computed of its images." if by_scanner else "Pictures of the images."
     (dest / "README.md").write_text(f"# {name}: {dest.name}\n\n{text}\n", encoding="utf-8")
-    (dest / ".bidsignore").write_text("*.png\n**/*.png\n", encoding="utf-8")
+    (dest / ".bidsignore").write_text("*.png\n**/*.png\n*.svg\n**/*.svg\n", encoding="utf-8")
 
 
 def write_scans(session: Session, target: Path) -> None:
