@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+#: Fixtures that start a real batch system, S3 server and containers when a test asks for them.
+pytest_plugins = ["tests.services.fixtures"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -14,28 +14,28 @@ def ch_run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, env=environment(), capture_output=True, text=True, check=False)
 
 
-def test_a_program_in_an_image_sees_the_image_and_not_this_machine(image: Path, tmp_path: Path) -> None:
+def test_a_program_in_an_image_sees_the_image_and_not_this_machine(container_image: Path, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("42")
     script = "from pathlib import Path; print(Path('/mnt/0/data').read_text(), Path('/var').exists())"
-    done = ch_run(f"--bind={tmp_path}:/mnt/0", str(image), "--", "python3", "-c", script)
+    done = ch_run(f"--bind={tmp_path}:/mnt/0", str(container_image), "--", "python3", "-c", script)
     assert (done.stderr, done.stdout) == ("", "42 False\n")
 
 
-def test_the_environment_can_be_cleaned(image: Path) -> None:
-    done = ch_run("--unset-env=*", "--set-env=PATH=/usr/bin", str(image), "--", "env")
+def test_the_environment_can_be_cleaned(container_image: Path) -> None:
+    done = ch_run("--unset-env=*", "--set-env=PATH=/usr/bin", str(container_image), "--", "env")
     assert sorted(done.stdout.splitlines()) == ["CH_RUNNING=Weird Al Yankovic", "PATH=/usr/bin"]
 
 
-def test_an_image_is_read_only_and_the_exit_status_comes_through(image: Path) -> None:
-    done = ch_run(str(image), "--", "sh", "-c", "touch /usr/bin/new; exit 7")
+def test_an_image_is_read_only_and_the_exit_status_comes_through(container_image: Path) -> None:
+    done = ch_run(str(container_image), "--", "sh", "-c", "touch /usr/bin/new; exit 7")
     assert "Read-only file system" in done.stderr
     assert done.returncode == 7
 
 
-def test_a_batch_job_runs_in_a_container(image: Path, slurm: Slurm) -> None:
+def test_a_batch_job_runs_in_a_container(container_image: Path, slurm: Slurm) -> None:
     folder = slurm.folder / "home" / "contained"
     folder.mkdir()
     script = "from pathlib import Path; Path('/mnt/0/result').write_text(str(Path('/var').exists()))"
-    job = slurm.sbatch(f'ch-run --bind={folder}:/mnt/0 {image} -- python3 -c "{script}"; exit $?')
+    job = slurm.sbatch(f'ch-run --bind={folder}:/mnt/0 {container_image} -- python3 -c "{script}"; exit $?')
     assert slurm.wait(job) == "COMPLETED"
     assert (folder / "result").read_text() == "False"

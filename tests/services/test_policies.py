@@ -40,13 +40,13 @@ AGENT_TRICKS = (keys.input_file(JOB, "output/x"), keys.input_file(JOB, "logs/x")
 
 
 @pytest.fixture
-def sides(rgw: Rgw, owner: Credentials, stranger: Credentials, bucket: str) -> tuple[S3Bucket, S3Bucket]:
+def sides(rgw: Rgw, owner: Credentials, stranger: Credentials, bucket_name: str) -> tuple[S3Bucket, S3Bucket]:
     """Give the bucket as the RDM side and as an agent see it, neither of which owns it."""
     guest = rgw.user("rdm-exchange")
     names = {"rdm": f"arn:aws:iam:::user/{guest.user}", "agent": f"arn:aws:iam:::user/{stranger.user}"}
-    rules = policy(bucket, PREFIX, **names)
-    rgw.client(owner).put_bucket_policy(Bucket=bucket, Policy=json.dumps(rules))
-    return S3Bucket(rgw.client(guest), bucket, PREFIX), S3Bucket(rgw.client(stranger), bucket, PREFIX)
+    rules = policy(bucket_name, PREFIX, **names)
+    rgw.client(owner).put_bucket_policy(Bucket=bucket_name, Policy=json.dumps(rules))
+    return S3Bucket(rgw.client(guest), bucket_name, PREFIX), S3Bucket(rgw.client(stranger), bucket_name, PREFIX)
 
 
 def refused(action: Callable[[], Any]) -> bool:

@@ -29,24 +29,24 @@ def keys(client: Any, bucket: str, **more: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_what_was_put_is_what_one_gets(rgw: Rgw, owner: Credentials, bucket: str, tls: bool) -> None:
+def test_what_was_put_is_what_one_gets(rgw: Rgw, owner: Credentials, bucket_name: str, tls: bool) -> None:
     client = rgw.client(owner, endpoint=rgw.tls_endpoint if tls else rgw.endpoint)
-    client.put_object(Bucket=bucket, Key="a/b", Body=b"body")
-    got = client.get_object(Bucket=bucket, Key="a/b")
+    client.put_object(Bucket=bucket_name, Key="a/b", Body=b"body")
+    got = client.get_object(Bucket=bucket_name, Key="a/b")
     assert got["Body"].read() == b"body"
     assert got["ETag"] == f'"{hashlib.md5(b"body", usedforsecurity=False).hexdigest()}"'
 
 
-def test_a_second_put_if_absent_is_refused_and_changes_nothing(rgw: Rgw, owner: Credentials, bucket: str) -> None:
+def test_a_second_put_if_absent_is_refused_and_changes_nothing(rgw: Rgw, owner: Credentials, bucket_name: str) -> None:
     client = rgw.client(owner)
-    client.put_object(Bucket=bucket, Key="0001", Body=b"first", IfNoneMatch="*")
+    client.put_object(Bucket=bucket_name, Key="0001", Body=b"first", IfNoneMatch="*")
     with pytest.raises(botocore.exceptions.ClientError) as error:
-        client.put_object(Bucket=bucket, Key="0001", Body=b"second", IfNoneMatch="*")
+        client.put_object(Bucket=bucket_name, Key="0001", Body=b"second", IfNoneMatch="*")
     assert refusal(error) == (412, "PreconditionFailed")
-    assert client.get_object(Bucket=bucket, Key="0001")["Body"].read() == b"first"
+    assert client.get_object(Bucket=bucket_name, Key="0001")["Body"].read() == b"first"
 
 
-def test_of_many_puts_if_absent_at_once_one_wins(rgw: Rgw, owner: Credentials, bucket: str) -> None:
+def test_of_many_puts_if_absent_at_once_one_wins(rgw: Rgw, owner: Credentials, bucket_name: str) -> None:
     clients = [rgw.client(owner) for _ in range(8)]
     for number in range(10):
         start = threading.Barrier(len(clients))
@@ -57,7 +57,7 @@ def test_of_many_puts_if_absent_at_once_one_wins(rgw: Rgw, owner: Credentials, b
         ) -> None:
             start.wait()
             try:
-                clients[contestant].put_object(Bucket=bucket, Key=key, Body=str(contestant), IfNoneMatch="*")
+                clients[contestant].put_object(Bucket=bucket_name, Key=key, Body=str(contestant), IfNoneMatch="*")
             except botocore.exceptions.ClientError:
                 return
             won.append(contestant)
@@ -68,51 +68,53 @@ def test_of_many_puts_if_absent_at_once_one_wins(rgw: Rgw, owner: Credentials, b
         for thread in threads:
             thread.join()
         assert len(won) == 1
-        assert clients[0].get_object(Bucket=bucket, Key=f"{number:04}")["Body"].read() == str(won[0]).encode()
+        assert clients[0].get_object(Bucket=bucket_name, Key=f"{number:04}")["Body"].read() == str(won[0]).encode()
 
 
-def test_on_a_versioned_bucket_the_condition_is_ignored(rgw: Rgw, owner: Credentials, bucket: str) -> None:
+def test_on_a_versioned_bucket_the_condition_is_ignored(rgw: Rgw, owner: Credentials, bucket_name: str) -> None:
     client = rgw.client(owner)
-    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    client.put_object(Bucket=bucket, Key="0001", Body=b"first", IfNoneMatch="*")
-    client.put_object(Bucket=bucket, Key="0001", Body=b"second", IfNoneMatch="*")
-    assert client.get_object(Bucket=bucket, Key="0001")["Body"].read() == b"second"
+    client.put_bucket_versioning(Bucket=bucket_name, VersioningConfiguration={"Status": "Enabled"})
+    client.put_object(Bucket=bucket_name, Key="0001", Body=b"first", IfNoneMatch="*")
+    client.put_object(Bucket=bucket_name, Key="0001", Body=b"second", IfNoneMatch="*")
+    assert client.get_object(Bucket=bucket_name, Key="0001")["Body"].read() == b"second"
 
 
-def test_a_listing_is_in_order_of_bytes_and_shows_a_put_at_once(rgw: Rgw, owner: Credentials, bucket: str) -> None:
+def test_a_listing_is_in_order_of_bytes_and_shows_a_put_at_once(rgw: Rgw, owner: Credentials, bucket_name: str) -> None:
     client = rgw.client(owner)
     names = ["open/j10/0001", "open/j1/0001", "open/j1/0001.new", "open/j1/0002", "open/J1/0001", "open/é/0001", "z"]
     for name in names:
-        client.put_object(Bucket=bucket, Key=name, Body=b"")
-        assert name in keys(client, bucket)
-    assert keys(client, bucket) == sorted(names, key=lambda name: name.encode())
-    assert keys(client, bucket, Prefix="open/j1/") == ["open/j1/0001", "open/j1/0001.new", "open/j1/0002"]
-    first = client.list_objects_v2(Bucket=bucket, MaxKeys=3)
+        client.put_object(Bucket=bucket_name, Key=name, Body=b"")
+        assert name in keys(client, bucket_name)
+    assert keys(client, bucket_name) == sorted(names, key=lambda name: name.encode())
+    assert keys(client, bucket_name, Prefix="open/j1/") == ["open/j1/0001", "open/j1/0001.new", "open/j1/0002"]
+    first = client.list_objects_v2(Bucket=bucket_name, MaxKeys=3)
     assert first["IsTruncated"]
-    rest = keys(client, bucket, ContinuationToken=first["NextContinuationToken"])
-    assert [entry["Key"] for entry in first["Contents"]] + rest == keys(client, bucket)
+    rest = keys(client, bucket_name, ContinuationToken=first["NextContinuationToken"])
+    assert [entry["Key"] for entry in first["Contents"]] + rest == keys(client, bucket_name)
 
 
 def test_a_multipart_upload_is_put_together_and_visible_only_at_its_end(
-    rgw: Rgw, owner: Credentials, bucket: str
+    rgw: Rgw, owner: Credentials, bucket_name: str
 ) -> None:
     client = rgw.client(owner)
     parts = [bytes([number]) * (5 * MEBIBYTE) for number in (1, 2)] + [b"end"]
-    upload = client.create_multipart_upload(Bucket=bucket, Key="large")["UploadId"]
+    upload = client.create_multipart_upload(Bucket=bucket_name, Key="large")["UploadId"]
     done = []
     for number, part in enumerate(parts, start=1):
-        tag = client.upload_part(Bucket=bucket, Key="large", UploadId=upload, PartNumber=number, Body=part)["ETag"]
+        tag = client.upload_part(Bucket=bucket_name, Key="large", UploadId=upload, PartNumber=number, Body=part)["ETag"]
         done.append({"PartNumber": number, "ETag": tag})
-    assert keys(client, bucket) == []
-    assert [part["Size"] for part in client.list_parts(Bucket=bucket, Key="large", UploadId=upload)["Parts"]] == [
+    assert keys(client, bucket_name) == []
+    assert [part["Size"] for part in client.list_parts(Bucket=bucket_name, Key="large", UploadId=upload)["Parts"]] == [
         len(part) for part in parts
     ]
-    client.complete_multipart_upload(Bucket=bucket, Key="large", UploadId=upload, MultipartUpload={"Parts": done})
-    assert client.get_object(Bucket=bucket, Key="large")["Body"].read() == b"".join(parts)
-    assert client.get_object(Bucket=bucket, Key="large", Range="bytes=5242879-5242880")["Body"].read() == b"\x01\x02"
+    client.complete_multipart_upload(Bucket=bucket_name, Key="large", UploadId=upload, MultipartUpload={"Parts": done})
+    assert client.get_object(Bucket=bucket_name, Key="large")["Body"].read() == b"".join(parts)
+    assert (
+        client.get_object(Bucket=bucket_name, Key="large", Range="bytes=5242879-5242880")["Body"].read() == b"\x01\x02"
+    )
 
 
-def test_an_unknown_a_wrong_and_a_withdrawn_key_are_refused(rgw: Rgw, owner: Credentials, bucket: str) -> None:
+def test_an_unknown_a_wrong_and_a_withdrawn_key_are_refused(rgw: Rgw, owner: Credentials, bucket_name: str) -> None:
     unknown = Credentials(user="nobody", access_key="NOBODY", secret_key="secret")
     wrong = Credentials(user=owner.user, access_key=owner.access_key, secret_key="wrong")
     withdrawn = rgw.user("dismissed")
@@ -123,23 +125,23 @@ def test_an_unknown_a_wrong_and_a_withdrawn_key_are_refused(rgw: Rgw, owner: Cre
         (withdrawn, "InvalidAccessKeyId"),
     ):
         with pytest.raises(botocore.exceptions.ClientError) as error:
-            rgw.client(credentials).list_objects_v2(Bucket=bucket)
+            rgw.client(credentials).list_objects_v2(Bucket=bucket_name)
         assert refusal(error) == (403, code)
 
 
-def test_a_temporary_credential_works_until_it_expires(rgw: Rgw, owner: Credentials, bucket: str) -> None:
+def test_a_temporary_credential_works_until_it_expires(rgw: Rgw, owner: Credentials, bucket_name: str) -> None:
     client = rgw.client(rgw.temporary(owner, seconds=3))
-    client.put_object(Bucket=bucket, Key="in time", Body=b"")
+    client.put_object(Bucket=bucket_name, Key="in time", Body=b"")
     time.sleep(3.5)
     with pytest.raises(botocore.exceptions.ClientError) as error:
-        client.put_object(Bucket=bucket, Key="too late", Body=b"")
+        client.put_object(Bucket=bucket_name, Key="too late", Body=b"")
     assert refusal(error) == (403, "AccessDenied")
-    assert keys(rgw.client(owner), bucket) == ["in time"]
+    assert keys(rgw.client(owner), bucket_name) == ["in time"]
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(-10, 200), (10, 200), (-20, 403), (20, 403)])
 def test_a_clock_ten_minutes_off_is_accepted_and_one_twenty_minutes_off_refused(
-    rgw: Rgw, owner: Credentials, bucket: str, minutes: int, status: int, monkeypatch: pytest.MonkeyPatch
+    rgw: Rgw, owner: Credentials, bucket_name: str, minutes: int, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = rgw.client(owner)
     shift = dt.timedelta(minutes=minutes)
@@ -149,43 +151,43 @@ def test_a_clock_ten_minutes_off_is_accepted_and_one_twenty_minutes_off_refused(
         lambda: dt.datetime.now(tz=dt.UTC).replace(tzinfo=None) + shift,
     )
     if status == 200:
-        client.put_object(Bucket=bucket, Key="key", Body=b"")
+        client.put_object(Bucket=bucket_name, Key="key", Body=b"")
         return
     with pytest.raises(botocore.exceptions.ClientError) as error:
-        client.put_object(Bucket=bucket, Key="key", Body=b"")
+        client.put_object(Bucket=bucket_name, Key="key", Body=b"")
     assert refusal(error) == (403, "RequestTimeTooSkewed")
 
 
-def test_an_expired_link_is_refused(rgw: Rgw, owner: Credentials, bucket: str) -> None:
+def test_an_expired_link_is_refused(rgw: Rgw, owner: Credentials, bucket_name: str) -> None:
     client = rgw.client(owner)
-    client.put_object(Bucket=bucket, Key="key", Body=b"body")
-    link = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"}, ExpiresIn=1)
+    client.put_object(Bucket=bucket_name, Key="key", Body=b"body")
+    link = client.generate_presigned_url("get_object", Params={"Bucket": bucket_name, "Key": "key"}, ExpiresIn=1)
     assert requests.get(link, timeout=10).content == b"body"
     time.sleep(2.1)
     assert requests.get(link, timeout=10).status_code == 403
 
 
 def test_a_second_user_sees_only_what_a_policy_opens(
-    rgw: Rgw, owner: Credentials, stranger: Credentials, bucket: str
+    rgw: Rgw, owner: Credentials, stranger: Credentials, bucket_name: str
 ) -> None:
     client, other = rgw.client(owner), rgw.client(stranger)
-    client.put_object(Bucket=bucket, Key="jobs/mine/spec.json", Body=b"{}")
-    client.put_object(Bucket=bucket, Key="jobs/theirs/spec.json", Body=b"{}")
+    client.put_object(Bucket=bucket_name, Key="jobs/mine/spec.json", Body=b"{}")
+    client.put_object(Bucket=bucket_name, Key="jobs/theirs/spec.json", Body=b"{}")
     with pytest.raises(botocore.exceptions.ClientError) as error:
-        other.get_object(Bucket=bucket, Key="jobs/theirs/spec.json")
+        other.get_object(Bucket=bucket_name, Key="jobs/theirs/spec.json")
     assert refusal(error) == (403, "AccessDenied")
     opened = {
         "Effect": "Allow",
         "Principal": {"AWS": [f"arn:aws:iam:::user/{stranger.user}"]},
         "Action": ["s3:GetObject"],
-        "Resource": [f"arn:aws:s3:::{bucket}/jobs/theirs/*"],
+        "Resource": [f"arn:aws:s3:::{bucket_name}/jobs/theirs/*"],
     }
-    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [opened]}))
-    assert other.get_object(Bucket=bucket, Key="jobs/theirs/spec.json")["Body"].read() == b"{}"
+    client.put_bucket_policy(Bucket=bucket_name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [opened]}))
+    assert other.get_object(Bucket=bucket_name, Key="jobs/theirs/spec.json")["Body"].read() == b"{}"
     for denied in (
-        lambda: other.get_object(Bucket=bucket, Key="jobs/mine/spec.json"),
-        lambda: other.put_object(Bucket=bucket, Key="jobs/theirs/spec.json", Body=b""),
-        lambda: other.list_objects_v2(Bucket=bucket),
+        lambda: other.get_object(Bucket=bucket_name, Key="jobs/mine/spec.json"),
+        lambda: other.put_object(Bucket=bucket_name, Key="jobs/theirs/spec.json", Body=b""),
+        lambda: other.list_objects_v2(Bucket=bucket_name),
     ):
         with pytest.raises(botocore.exceptions.ClientError) as error:
             denied()
