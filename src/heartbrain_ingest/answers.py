@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,16 +72,8 @@ def ask(settings: Settings, question: str) -> Answer:
         When LinkAhead can't be reached.
     """
     import linkahead  # noqa: PLC0415 - 0.4 s, only for commands that ask
-    from linkahead.exceptions import LinkAheadException, TransactionError  # noqa: PLC0415 - the same
-    from linkahead.queries import query  # noqa: PLC0415 - the same
 
-    crawl.connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
-    try:
-        found = query(question)
-    except TransactionError as error:
-        raise QuestionError(str(error.msg or error)) from error
-    except LinkAheadException as error:
-        raise DatabaseError(str(error)) from error
+    found = _query(settings, question)
     if isinstance(found, int):
         return Answer(count=found)
     names = _names(found, linkahead)
@@ -89,6 +81,29 @@ def ask(settings: Settings, question: str) -> Answer:
     columns = selected or _columns(found)
     rows = tuple((entity.id, entity.name, *(_value(entity, name, names) for name in columns)) for entity in found)
     return Answer(count=len(found), columns=("id", "name", *columns), rows=rows)
+
+
+def found_entities(settings: Settings, question: str) -> Sequence[Any]:
+    """Give what `FIND ...` finds, as entities of the official client (see `ask`)."""
+    found = _query(settings, question)
+    words = question.split(None, 1)
+    if isinstance(found, int) or not words or words[0].upper() != "FIND":
+        raise QuestionError("expected FIND ...")
+    entities: Sequence[Any] = found
+    return entities
+
+
+def _query(settings: Settings, question: str) -> Any:
+    from linkahead.exceptions import LinkAheadException, TransactionError  # noqa: PLC0415 - 0.4 s
+    from linkahead.queries import query  # noqa: PLC0415 - the same
+
+    crawl.connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
+    try:
+        return query(question)
+    except TransactionError as error:
+        raise QuestionError(str(error.msg or error)) from error
+    except LinkAheadException as error:
+        raise DatabaseError(str(error)) from error
 
 
 def _selected(question: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ _EPILOG = "Exit codes: 0 all good, 1 something needs the steward, 2 the command 
 
 
 _ELSEWHERE = {
+    "export": "heartbrain_ingest.commands.export:export",
     "linkahead": "heartbrain_ingest.commands.linkahead:linkahead",
 }
 

@@ -5,7 +5,7 @@ from heartbrain_ingest.bids.perfusion import read_asl_context, read_background_s
 from heartbrain_ingest.bids.rules import NamingRules, load_naming_rules
 from heartbrain_ingest.bids.session import name_session
 from heartbrain_ingest.bids.validator import ValidationIssue, ValidationReport, validate
-from heartbrain_ingest.bids.view import ViewError, compose_view
+from heartbrain_ingest.bids.view import ViewError, compose_view, refuse_occupied
 
 __all__ = [
     "Candidate",
@@ -21,5 +21,6 @@ __all__ = [
     "name_session",
     "read_asl_context",
     "read_background_suppression",
+    "refuse_occupied",
     "validate",
 ]

@@ -69,7 +69,7 @@ class Session:
         )
 
 
-def write_dataset_files(dest: Path, sessions: Sequence[Session], name: str) -> None:
+def write_dataset_files(dest: Path, sessions: Sequence[Session], name: str, question: str | None = None) -> None:
     """Write dataset_description.json, README.md, CHANGES, .bidsignore and the tables of participants and sessions."""
     subjects: dict[str, list[Session]] = {}
     for session in sorted(sessions, key=lambda item: (item.subject, item.date or "", item.session)):
@@ -84,7 +84,7 @@ def write_dataset_files(dest: Path, sessions: Sequence[Session], name: str) -> N
     if authors:
         description["Authors"] = authors
     _write_json(dest / "dataset_description.json", description)
-    _write_readme(dest, name, len(subjects), len(sessions))
+    _write_readme(dest, name, len(subjects), len(sessions), question)
     dates = sorted(session.date for session in sessions if session.date)
     if dates:
         # CHANGES wants a date: the last one of the (shifted) data, as nothing here may depend on the day of writing.
@@ -178,10 +178,12 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_readme(dest: Path, name: str, subjects: int, sessions: int) -> None:
+def _write_readme(dest: Path, name: str, subjects: int, sessions: int, question: str | None) -> None:
+    found = f"The images that this question to LinkAhead finds:\n\n    {question}\n\n" if question else ""
     (dest / "README.md").write_text(
         f"# {name}\n\n"
         f"{sessions} sessions of {subjects} subjects, composed from the published sessions of an archive.\n"
+        f"{found}"
         "Subjects are pseudonyms. Dates are shifted by a constant number of days for each subject: intervals between\n"
         "the sessions of a subject and times of day are true, dates are not.\n\n"
         "`derivatives/scanner/` holds maps that the scanner computed, `derivatives/qc/` pictures of the images.\n"

@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from heartbrain_ingest.bids.tables import Session, write_dataset_files, write_derivative_files, write_scans
 from heartbrain_ingest.errors import HeartbrainError
+from heartbrain_ingest.pictures import KINDS, picture_stem
 
 _SUBJECT_LEVEL = "bids::"
 # Below sourcedata/, these hold what images were made of, not images.
@@ -31,6 +32,7 @@ def compose_view(
     name: str,
     images: Collection[Path] | None = None,
     copy: bool = False,
+    question: str | None = None,
 ) -> Path:
     """Merge published sessions into one BIDS dataset.
 
@@ -49,6 +51,8 @@ def compose_view(
         b-tables, aslcontext, physiology. All when None.
     copy
         Copy the files instead of linking to them.
+    question
+        What found the images, for the README.
 
     Returns
     -------
@@ -61,8 +65,7 @@ def compose_view(
         When the folder is not empty, a session folder can't be read, or an image of `images` is not in the newest
         revision of a session.
     """
-    if dest.exists() and any(dest.iterdir()):
-        raise ViewError(f"{dest} is not empty")
+    refuse_occupied(dest)
     plans = [(session, list(_files(session))) for session in newest_revisions(session_folders)]
     if images is not None:
         plans = _narrow(plans, frozenset(image.resolve() for image in images))
@@ -78,8 +81,14 @@ def compose_view(
         target = dest / session.subject / session.session
         target.mkdir(parents=True, exist_ok=True)
         write_scans(session, target)
-    write_dataset_files(dest, sessions, name)
+    write_dataset_files(dest, sessions, name, question)
     return dest
+
+
+def refuse_occupied(dest: Path) -> None:
+    """Raise a `ViewError` when a folder is there and holds anything."""
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise ViewError(f"{dest} is not an empty folder")
 
 
 def newest_revisions(session_folders: Iterable[Path]) -> list[Session]:
@@ -132,10 +141,11 @@ def _place(file: Path, target: Path, *, copy: bool) -> None:
 
 
 def _belonging(images: frozenset[Path]) -> Iterator[Path]:
-    """Give the files and all that BIDS ties to each of them by its name."""
+    """Give the files, all that BIDS ties to each of them by its name, and their pictures."""
     from bids.layout import parse_file_entities  # noqa: PLC0415 - pybids takes half a second to import
 
     for image in (image for image in images if image.exists()):
+        yield from _pictures(image)
         entities = _entities(parse_file_entities(f"/{image.name}"))
         for file in sorted(image.parent.iterdir()):
             if _stem(file) == _stem(image):
@@ -147,6 +157,13 @@ def _belonging(images: frozenset[Path]) -> Iterator[Path]:
                 and _entities(parsed).items() <= entities.items()
             ):
                 yield file
+
+
+def _pictures(image: Path) -> Iterator[Path]:
+    folder = next((parent for parent in image.parents if (parent / "session.json").is_file()), None)
+    if folder is not None:
+        stem = folder / picture_stem(PurePosixPath(image.parent.relative_to(folder), _stem(image)))
+        yield from (stem.with_name(f"{stem.name}_{kind}.png") for kind in KINDS)
 
 
 def _entities(parsed: dict[str, Any]) -> dict[str, Any]:
