@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.contenders import CONTENDERS, OWN, environment
 from benchmarks.machine import describe_machine, tool_versions
-from benchmarks.material import Material, make_material
+from benchmarks.material import Material, make_material, make_slices
 from benchmarks.runs import Bench, Plan
 from benchmarks.table import Row, Series, as_data, main_table, make_rows, stage_tables
 
@@ -25,6 +25,12 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description="Measure the whole ingest beside its peers."
     )
     made.add_argument("--small", action="store_true", help="the small study, one round, without peers")
+    made.add_argument(
+        "--input",
+        choices=["study", "slices"],
+        default="study",
+        help="many small files of many sessions, or 2,400 slices of 256 x 256 voxels (default: %(default)s)",
+    )
     made.add_argument("--rounds", type=int, default=3, help="runs of each, in turn (default: %(default)s)")
     made.add_argument(
         "--minutes", type=float, default=12.0, help="begin no round that would end later (default: %(default)s)"
@@ -49,7 +55,11 @@ def main() -> int:
         work = Path(folder)
         _say("Making the input ...")
         shared = SHARED if SHARED.is_dir() and not arguments.small else None
-        material, single = make_material(work, small=arguments.small, shared=shared)
+        material, single = (
+            make_slices(work, small=arguments.small)
+            if arguments.input == "slices"
+            else make_material(work, small=arguments.small, shared=shared)
+        )
         (work / "home").mkdir()
         variables = environment(work / "home")
         machine = describe_machine()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 #: A series of the sample study whose first file alone is a whole volume (a mosaic).
 ONE_FILE_SERIES = "ep2d_bold_rest"
+#: The second input: series, and slices of each, of 256 x 256 voxels as scanners send them.
+SLICES_SERIES, SLICES, SLICES_SMALL, MATRIX = 4, 600, 20, 256
 #: What a BIDS label can't have.
 NO_LABEL = re.compile("[^A-Za-z0-9]")
 
@@ -80,6 +82,47 @@ def make_material(work: Path, *, small: bool, shared: Path | None) -> tuple[Mate
     (single / "sample").mkdir(parents=True)
     shutil.copyfile(whole / "sample" / Path(first["file"]).name, single / "sample" / "0001")
     return describe(whole, work / "sessions"), describe(single, work / "single_session")
+
+
+def make_slices(work: Path, *, small: bool) -> tuple[Material, Material]:
+    """Make an input of large single slices, and a second one of a single file, below an empty folder.
+
+    The headers are those of the T1-weighted series of the sample study; the images are a smooth object with noise,
+    so that they compress as measured ones do.
+    """
+    import numpy as np  # noqa: PLC0415 - not needed to print a help text
+    from pydicom import dcmread  # noqa: PLC0415 - the same
+    from pydicom.uid import generate_uid  # noqa: PLC0415 - the same
+
+    from sample_data import generate  # noqa: PLC0415 - the same
+
+    generate(work / "study", small=True)
+    headers = (dcmread(path) for path in sorted((work / "study" / "inbox" / "EXPORT").rglob("*")) if path.is_file())
+    header = next(one for one in headers if "mprage" in str(one.get("SeriesDescription", "")))
+    normal = np.cross(header.ImageOrientationPatient[:3], header.ImageOrientationPatient[3:])
+    corner = np.array(header.ImagePositionPatient, dtype=float)
+    rows, columns = np.mgrid[:MATRIX, :MATRIX] / MATRIX - 0.5
+    head = 800 * np.exp(-(rows**2 + columns**2) / 0.15)
+    noise = np.random.default_rng(1)
+    whole = work / "input"
+    header.Rows = header.Columns = MATRIX
+    for number in range(1, SLICES_SERIES + 1):
+        header.SeriesInstanceUID = generate_uid(entropy_srcs=[str(number)])
+        header.SeriesNumber = number
+        folder = whole / "sample" / f"{number:04d}"
+        folder.mkdir(parents=True)
+        for index in range(SLICES_SMALL if small else SLICES):
+            folds = 1 + 0.3 * np.sin(30 * rows + index / 20) * np.cos(25 * columns)
+            image = np.clip(head * folds + noise.normal(0, 25, head.shape), 0, 4095).astype("<u2")
+            uid = generate_uid(entropy_srcs=[str(number), str(index)])
+            header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = uid
+            header.InstanceNumber = index + 1
+            header.ImagePositionPatient = [f"{value:.6g}" for value in corner + 0.9 * index * normal]
+            header.PixelData = image.tobytes()
+            header.save_as(folder / f"{index + 1:05d}.dcm")
+    (work / "single" / "sample").mkdir(parents=True)
+    shutil.copyfile(whole / "sample" / "0001" / "00001.dcm", work / "single" / "sample" / "0001")
+    return describe(whole, work / "sessions"), describe(work / "single", work / "single_session")
 
 
 def describe(folder: Path, sorted_into: Path) -> Material:

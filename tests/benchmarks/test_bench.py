@@ -8,10 +8,11 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
+import pydicom
 import pytest
 
 from benchmarks.contenders import PEERS, Dcm2bids, Heudiconv
-from benchmarks.material import make_material
+from benchmarks.material import make_material, make_slices
 
 
 @pytest.mark.slow
@@ -46,6 +47,17 @@ def test_the_peers_get_the_same_files_sorted_by_session(tmp_path: Path) -> None:
         commands = peer.commands(whole, tmp_path / "out")
         assert [command.session for command in commands] == ["S01sample", "S02sample"]
         assert sum(command.files for command in commands) == 384
+
+
+def test_the_large_slices_are_series_of_different_images_in_one_session(tmp_path: Path) -> None:
+    whole, single = make_slices(tmp_path, small=True)
+    assert (whole.files, len(whole.sessions), single.files) == (80, 1, 1)
+    paths = sorted(path for path in whole.folder.rglob("*") if path.is_file())
+    headers = [pydicom.dcmread(path) for path in paths]
+    assert Counter(header.SeriesNumber for header in headers) == {1: 20, 2: 20, 3: 20, 4: 20}
+    assert len({header.SOPInstanceUID for header in headers}) == len({header.PixelData for header in headers}) == 80
+    assert {header.pixel_array.shape for header in headers} == {(256, 256)}
+    assert len({tuple(header.ImagePositionPatient) for header in headers}) == 20
 
 
 def test_the_heuristic_names_every_series_and_the_sample_study_by_bids() -> None:
