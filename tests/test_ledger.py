@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from heartbrain_ingest import ledger_schema
 from heartbrain_ingest.errors import LedgerError
 from heartbrain_ingest.inbox.files import FoundFile
 from heartbrain_ingest.ledger import DeliveryState, FileRow, Ledger, Outcome
@@ -49,22 +50,46 @@ def test_a_file_that_changed_since_the_last_run_is_new(tmp_path: Path) -> None:
         ledger.close()
 
 
-def test_a_replaced_file_loses_what_was_known_of_the_old_one(ledger: Ledger) -> None:
+def test_a_replaced_file_that_waited_loses_what_was_known_of_the_old_one(ledger: Ledger) -> None:
+    delivery = _session(ledger)
+    ledger.record([_row("a", sha256="x")])
+    first = next(ledger.files())
+    ledger.assign([first.id], delivery)
+    ledger.record([_row("a", size=9)])
+    row = next(ledger.files())
+    assert (row.id, row.size, row.delivery, row.outcome, row.sha256) == (first.id, 9, None, Outcome.WAITING, None)
+
+
+def test_what_was_published_of_a_replaced_file_stays_known_under_a_name_that_no_file_has(ledger: Ledger) -> None:
     delivery = _session(ledger)
     ledger.record([_row("a", sha256="x")])
     first = next(ledger.files())
     ledger.assign([first.id], delivery)
     ledger.settle([(first.id, Outcome.CONVERTED, None, "place!1", None)])
     ledger.record([_row("a", size=9)])
-    row = next(ledger.files())
-    assert (row.id, row.size, row.delivery, row.outcome, row.destination, row.sha256) == (
+    new, old = ledger.files()
+    assert (new.path, new.size, new.delivery, new.outcome) == ("/inbox/a", 9, None, Outcome.WAITING)
+    assert (old.path, old.id, old.delivery, old.destination) == (
+        f"/inbox/a (replaced, {first.id})",
         first.id,
-        9,
-        None,
-        Outcome.WAITING,
-        None,
-        None,
+        delivery,
+        "place!1",
     )
+
+
+def test_a_ledger_of_the_first_version_becomes_the_present_one_and_keeps_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(ledger_schema._STEPS[0] + "PRAGMA user_version = 1;")
+    connection.execute(
+        "INSERT INTO files (path, size, mtime_ns, kind, outcome) VALUES ('/inbox/a', 5, 7, 'dicom', 'waiting')"
+    )
+    connection.commit()
+    connection.close()
+    ledger = Ledger(path)
+    assert [row.path for row in ledger.files()] == ["/inbox/a"]
+    assert ledger.decisions() == []
+    ledger.close()
 
 
 def test_settling_keeps_a_known_digest(ledger: Ledger) -> None:

@@ -10,7 +10,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -27,7 +29,7 @@ from heartbrain_ingest.inbox import (
     valid_date,
     walk,
 )
-from heartbrain_ingest.inbox.files import COMPLETE_NAME
+from heartbrain_ingest.inbox.files import COMPLETE_NAME, describe
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, DeliveryState, FileRow, Ledger, Outcome
 from heartbrain_ingest.report import Progress
@@ -37,6 +39,33 @@ SCAN_CHUNK = 96
 LOOKUP_CHUNK = 2000
 #: Archives within archives are unpacked so deep.
 ARCHIVE_DEPTH = 3
+#: What a file that is still being written looks like.
+UNFINISHED = frozenset({"EMPTY_FILE", "TRUNCATED_DICOM", "INVALID_DICOM", "DAMAGED_ARCHIVE"})
+#: Dates of one study that are further apart are two visits; a scan may go on over midnight. Unit: days.
+MIDNIGHT = 1
+
+
+@dataclass(kw_only=True)
+class _Fresh:
+    """What must be known of new files of one study and day to put them into a session: not each of them."""
+
+    first: FileRow
+    day: date | None
+    ids: list[int] = field(default_factory=list)
+
+    def add(self, row: FileRow) -> None:
+        self.ids.append(row.id)
+        self.first = min(self.first, row, key=_place_in_session)
+
+    def merge(self, other: _Fresh) -> None:
+        self.ids += other.ids
+        self.first = min(self.first, other.first, key=_place_in_session)
+
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """Order new sessions by when they took place, then by their study."""
+        facts = self.first.facts
+        return facts["study_date"], facts["study_time"], facts["study"]
 
 
 class Arrivals:
@@ -79,6 +108,7 @@ class Arrivals:
         self._pool = pool
         self._progress = progress
         self._unpacked = settings.folders.state / "unpacked"
+        self._marked = _marker(str(inbox))
         #: Files that were found, and those of them that no earlier run saw as they are now.
         self.seen = 0
         self.new = 0
@@ -98,13 +128,14 @@ class Arrivals:
             raise SettingsError("the inbox can't be read; it needs to exist and to be open to this user")
         self._check_labels()
         self._take_note(walk(self._inbox))
+        self._take_note(self._released_members())
         with self._ledger.transaction():
             self._ledger.note_gone(str(self._inbox))
         for _depth in range(ARCHIVE_DEPTH):
             if not self._unpack_archives():
                 break
         with self._ledger.transaction():
-            deeper = self._ledger.files("kind = 'archive' AND outcome = ?", (Outcome.WAITING,))
+            deeper = self._ledger.files(_ARCHIVES, (Outcome.WAITING,))
             self._ledger.settle([(row.id, Outcome.QUARANTINED, "ARCHIVE_DEPTH", None, None) for row in list(deeper)])
 
     def _check_labels(self) -> None:
@@ -128,31 +159,60 @@ class Arrivals:
         while chunk := list(islice(found, LOOKUP_CHUNK)):
             self.seen += len(chunk)
             new += self._ledger.unknown(chunk)
+        new = self._without_touched(new)
         self.new += len(new)
         if not new:
             return
+        if self._ledger.decisions():
+            new = [replace(one, waived=tuple(self._ledger.waivers_of(one.path))) for one in new]
         self._progress.begin("Reading headers", len(new))
         chunks = [new[start : start + SCAN_CHUNK] for start in range(0, len(new), SCAN_CHUNK)]
         for facts, identifiers in self._pool().map(workers.scan_files, chunks):
             with self._ledger.transaction():
-                self._ledger.record(_row(one) for one in facts)
+                self._ledger.record([self._row(one) for one in facts])
                 for key, found_identifiers in identifiers.items():
                     self._ledger.add_identifiers(key, pickle.dumps(found_identifiers))
             self._progress.advance(len(facts))
 
+    def _without_touched(self, files: Sequence[FoundFile]) -> list[FoundFile]:
+        """Leave out files that have another time, but the content that is published."""
+        known = {one.path: digest for one in files if (digest := self._ledger.published_digest(one.path, one.size))}
+        candidates = [one for one in files if one.path in known and one.readable]
+        chunks = [candidates[start : start + SCAN_CHUNK] for start in range(0, len(candidates), SCAN_CHUNK)]
+        same: list[FoundFile] = []
+        for chunk, digests in zip(
+            chunks, self._pool().map(workers.digest_files, chunks) if chunks else (), strict=True
+        ):
+            same += [one for one, digest in zip(chunk, digests, strict=True) if digest == known[one.path]]
+        with self._ledger.transaction():
+            self._ledger.retime(same)
+        paths = {one.path for one in same}
+        return [one for one in files if one.path not in paths]
+
+    def _released_members(self) -> Iterator[FoundFile]:
+        """Give the released members of archives: no walk through the inbox meets them."""
+        folder = str(self._unpacked)
+        rows = self._ledger.files("outcome = ? AND code = 'RELEASED'", (Outcome.WAITING,))
+        for row in [row for row in rows if row.path.startswith(f"{folder}/") and Path(row.path).exists()]:
+            yield describe(row.path, self._unpacked)
+
     def _unpack_archives(self) -> bool:
         """Unpack the zip and tar files that wait, into the identified zone; say whether there were any."""
         limit = int(self._settings.inbox.unpacked_limit_gib * 2**30)
-        waiting = list(self._ledger.files("kind = 'archive' AND outcome = ?", (Outcome.WAITING,)))
+        waiting = list(self._ledger.files(_ARCHIVES, (Outcome.WAITING,)))
         for row in waiting:
             target = self._unpacked / (row.sha256 or "")[:16]
             code, outcome = "ARCHIVE_UNPACKED", Outcome.IGNORED
-            try:
-                unpack(Path(row.path), target, limit=limit)
-            except ArchiveError as error:
-                code, outcome = error.code, Outcome.QUARANTINED
+            if not self._has_arrived(row.path):
+                # Its directory stands at the end of a zip file: it can't be read before it is all there.
+                code, outcome = "FILE_GROWING", Outcome.WAITING
             else:
-                self._take_note(walk(target))
+                try:
+                    unpack(Path(row.path), target, limit=limit)
+                except ArchiveError as error:
+                    code, outcome = error.code, Outcome.QUARANTINED
+                else:
+                    self._take_note(walk(target))
             with self._ledger.transaction():
                 self._ledger.settle([(row.id, outcome, code, None, None)])
         return bool(waiting)
@@ -167,11 +227,12 @@ class Arrivals:
 
     def group(self) -> None:
         """Put what has no delivery yet into one; the order of arrival decides nothing."""
-        fresh: dict[str, list[FileRow]] = {}
+        fresh: dict[tuple[str, date | None], _Fresh] = {}
         recordings, tables = [], []
-        for row in self._ledger.files("delivery IS NULL AND outcome = ?", (Outcome.WAITING,)):
+        for row in self._ledger.files("delivery IS NULL AND outcome = ? AND code IS NULL", (Outcome.WAITING,)):
             if row.kind == "dicom":
-                fresh.setdefault(row.facts["key"], []).append(row)
+                day = valid_date(row.facts["study_date"])
+                fresh.setdefault((row.facts["key"], day), _Fresh(first=row, day=day)).add(row)
             elif row.kind == "physio":
                 recordings.append(row)
             elif row.kind == "lab":
@@ -179,35 +240,35 @@ class Arrivals:
         retry = self._ledger.files("delivery IS NULL AND code = ?", ("PHYSIO_NO_SESSION",))
         recordings += list(retry)
         with self._ledger.transaction():
-            for key, rows in sorted(fresh.items(), key=lambda item: _order(item[1])):
-                self._assign_session(key, rows)
+            for key, one in sorted(_visits(fresh), key=lambda item: item[1].order):
+                self._assign_session(key, one)
             for row in recordings:
                 self._assign_recording(row)
             for row in tables:
                 self._assign_table(row)
 
-    def _assign_session(self, key: str, rows: Sequence[FileRow]) -> None:
-        delivery = self._ledger.delivery(key)
-        if delivery is None:
-            facts = first_row(rows).facts
-            subject = self.subject(facts)
-            self._ledger.remember_subject(
-                subject.label, facts["patient_id"], facts["birth_date"], facts["sex"], _fallback(facts)
-            )
-            studied = study_date(rows)
-            identifier = self._ledger.add_delivery(
-                key=key,
-                kind="session",
-                project=self._project(rows),
-                subject=subject.label,
-                session=SessionLabeler(self._ledger.sessions_of(subject.label)).label(studied, subject.days),
-                patient_id=facts["patient_id"],
-                study_date=studied.isoformat() if studied else None,
-            )
-        else:
-            identifier = delivery.id
-            self._ledger.set_state(identifier, DeliveryState.WAITING)
-        self._ledger.assign([row.id for row in rows], identifier)
+    def _assign_session(self, key: str, fresh: _Fresh) -> None:
+        known = self._ledger.visits(key)
+        match = next((one for one, day in known if _is_same_visit(fresh.day, day)), None)
+        if match is not None:
+            self._ledger.set_state(match, DeliveryState.WAITING)
+            self._ledger.assign(fresh.ids, match)
+            return
+        facts = fresh.first.facts
+        subject = self.subject(facts)
+        self._ledger.remember_subject(
+            subject.label, facts["patient_id"], facts["birth_date"], facts["sex"], _fallback(facts)
+        )
+        identifier = self._ledger.add_delivery(
+            key=visit_key(key, fresh.day) if known else key,
+            kind="session",
+            project=self._project(fresh.first),
+            subject=subject.label,
+            session=SessionLabeler(self._ledger.sessions_of(subject.label)).label(fresh.day, subject.days),
+            patient_id=facts["patient_id"],
+            study_date=fresh.day.isoformat() if fresh.day else None,
+        )
+        self._ledger.assign(fresh.ids, identifier)
 
     def _assign_recording(self, row: FileRow) -> None:
         path = PurePosixPath(row.path)
@@ -240,8 +301,7 @@ class Arrivals:
         """Give the pseudonym of whom the header of a file names."""
         return self._pseudonyms.subject(facts["patient_id"], facts["birth_date"], facts["sex"], _fallback(facts))
 
-    def _project(self, rows: Sequence[FileRow]) -> str:
-        first = first_row(rows)
+    def _project(self, first: FileRow) -> str:
         path = PurePosixPath(first.path)
         folder = path.relative_to(self._inbox).parent.as_posix() if path.is_relative_to(self._inbox) else ""
         for rule in self._settings.projects.rules:
@@ -256,14 +316,33 @@ class Arrivals:
 
     def is_complete(self, delivery: Delivery) -> bool:
         """Say whether all files of a delivery have come, as far as one can tell."""
-        rows = list(self._ledger.files("delivery = ? AND outcome = ?", (delivery.id, Outcome.WAITING)))
-        own = (self._inbox, self._unpacked)
-        if self._complete and any(Path(row.path).is_relative_to(folder) for row in rows for folder in own):
+        paths = self._ledger.waiting_paths(delivery.id)
+        own = tuple(f"{folder}/" for folder in (self._inbox, self._unpacked))
+        if self._complete and any(path.startswith(own) or path == str(self._inbox) for path in paths):
             return True
-        if all(_is_marked(row.path, self._inbox) for row in rows):
+        newest = max((_arrival(path) for path in paths), default=0.0)
+        return time.time() - newest >= self._quiet or all(self._marked(path.rpartition("/")[0]) for path in paths)
+
+    @property
+    def _quiet(self) -> float:
+        return self._settings.inbox.quiet_minutes * 60
+
+    def _has_arrived(self, path: str) -> bool:
+        """Say whether a file can be taken as it is: nobody is writing it any more, as far as one can tell."""
+        if self._complete or path.startswith(f"{self._unpacked}/") or self._marked(path.rpartition("/")[0]):
             return True
-        newest = max((_arrival(row) for row in rows), default=0.0)
-        return time.time() - newest >= self._settings.inbox.quiet_minutes * 60
+        return time.time() - _arrival(path) >= self._quiet
+
+    def _row(self, one: FileFacts) -> FileRow:
+        """Give the row of a file; what looks unfinished and is young is not judged yet."""
+        row = _row(one)
+        if row.code in UNFINISHED and not self._has_arrived(row.path):
+            return replace(row, outcome=Outcome.WAITING, code="FILE_GROWING")
+        return row
+
+
+#: Archives that nobody has looked into.
+_ARCHIVES = "kind = 'archive' AND outcome = ? AND code IS NULL"
 
 
 def _row(one: FileFacts) -> FileRow:
@@ -289,21 +368,47 @@ def _row(one: FileFacts) -> FileRow:
     )
 
 
+def _visits(fresh: Mapping[tuple[str, date | None], _Fresh]) -> Iterator[tuple[str, _Fresh]]:
+    """Give the visits among new files as (study key, files): days that follow each other are one visit.
+
+    What has no day belongs to the first visit of its study.
+    """
+    studies: dict[str, list[_Fresh]] = {}
+    for (key, _day), one in sorted(fresh.items(), key=lambda item: (item[0][0], item[0][1] or date.max)):
+        visits = studies.setdefault(key, [])
+        if visits and one.day is None:
+            visits[0].merge(one)
+        elif visits and _is_same_visit(one.day, visits[-1].day):
+            visits[-1].merge(one)
+        else:
+            visits.append(one)
+    for key, visits in studies.items():
+        yield from ((key, one) for one in visits)
+
+
+def _is_same_visit(one: date | None, other: date | None) -> bool:
+    return one is None or other is None or abs((one - other).days) <= MIDNIGHT
+
+
+def visit_key(study: str, day: date | None) -> str:
+    """Give the key of a further visit that came with the StudyInstanceUID of another one."""
+    return f"{study}@{day}"
+
+
+def study_key(delivery: str) -> str:
+    """Give the key of the study that a session's key belongs to."""
+    return delivery.partition("@")[0]
+
+
 def first_row(rows: Sequence[FileRow]) -> FileRow:
     """Give the row that stands for a session: the same one whatever the order of arrival."""
-    return min(rows, key=lambda row: (row.facts["series_number"], row.facts["instance_number"], row.instance or ""))
+    return min(rows, key=_place_in_session)
 
 
 def study_date(rows: Sequence[FileRow]) -> date | None:
     """Give the true day of a session: the earliest valid date in its headers."""
     dates = sorted(day for row in rows if (day := valid_date(row.facts["study_date"])))
     return dates[0] if dates else None
-
-
-def _order(rows: Sequence[FileRow]) -> tuple[str, str, str]:
-    """Order new sessions by when they took place, then by their study."""
-    first = first_row(rows)
-    return first.facts["study_date"], first.facts["study_time"], first.facts["study"]
 
 
 def _fallback(facts: Mapping[str, str]) -> str:
@@ -313,22 +418,28 @@ def _fallback(facts: Mapping[str, str]) -> str:
     return facts["study"]
 
 
-def _arrival(row: FileRow) -> float:
+def _place_in_session(row: FileRow) -> tuple[int, int, str]:
+    return row.facts["series_number"], row.facts["instance_number"], row.instance or ""
+
+
+def _arrival(path: str) -> float:
     """Give when a file came, in seconds: a copy keeps its modification time, so the change time counts too."""
     try:
-        status = Path(row.path).stat()
+        status = Path(path).stat()
     except OSError:
         return 0.0
     return max(status.st_mtime, status.st_ctime)
 
 
-def _is_marked(path: str, inbox: Path) -> bool:
-    """Say whether a `.complete` file stands beside or above a file."""
-    folder = Path(path).parent
-    while folder.is_relative_to(inbox):
-        if (folder / COMPLETE_NAME).exists():
-            return True
-        if folder == inbox:
+def _marker(inbox: str) -> Callable[[str], bool]:
+    """Give a function that says whether a `.complete` file stands in a folder or above it, within the inbox."""
+
+    @lru_cache(maxsize=100_000)
+    def is_marked(folder: str) -> bool:
+        if folder != inbox and not folder.startswith(f"{inbox}/"):
             return False
-        folder = folder.parent
-    return False
+        if os.path.lexists(f"{folder}/{COMPLETE_NAME}"):
+            return True
+        return folder != inbox and is_marked(folder.rpartition("/")[0])
+
+    return is_marked

@@ -17,7 +17,10 @@ _EPILOG = "Exit codes: 0 all good, 1 something needs the steward, 2 the command 
 
 _ELSEWHERE = {
     "export": "heartbrain_ingest.commands.export:export",
+    "deidentify": "heartbrain_ingest.commands.deidentify:deidentify",
     "linkahead": "heartbrain_ingest.commands.linkahead:linkahead",
+    "doctor": "heartbrain_ingest.commands.doctor:doctor",
+    "quarantine": "heartbrain_ingest.commands.quarantine:quarantine",
 }
 
 

@@ -49,6 +49,14 @@ ISSUES: dict[str, Issue] = {
     "NOT_DICOM": _info("The file is neither DICOM nor a physiology log nor a laboratory table."),
     "EMPTY_FILE": _quarantine("The file has no content.", "Send it again from the scanner, or discard it."),
     "UNREADABLE_FILE": _quarantine("The file can't be opened.", "Give the ingest user permission to read it."),
+    "LINK_OUTSIDE": _quarantine(
+        "A link that leads out of the inbox, or nowhere; it is not followed.", "Put the file itself into the inbox."
+    ),
+    "NOT_A_FILE": _quarantine("A pipe, socket or device; it is not opened.", "Take it out of the inbox."),
+    "UNSAFE_NAME": _quarantine(
+        "A name in the archive leads out of its folder (`..`); nothing of it was unpacked.",
+        "Find out who made it; unpack it yourself and put the files into the inbox.",
+    ),
     "TOO_LARGE": _quarantine(
         "The compressed file unpacks to more than the settings allow.", "Unpack it yourself, or raise the limit."
     ),
@@ -61,7 +69,14 @@ ISSUES: dict[str, Issue] = {
     "CONFLICTING_INSTANCE": _quarantine(
         "Two different files carry the same SOPInstanceUID.", "Find out which one is right and send it alone."
     ),
+    "REPLACED_INSTANCE": _info("The steward chose another file for this instance."),
     "DIRECTORY_FILE": _info("A DICOMDIR: an index of other files; they are read directly."),
+    "FILE_GROWING": _info(
+        "The file looks unfinished and is young: it is still being written, or its transfer stopped.",
+        "Nothing; it is judged when it has been quiet for inbox.quiet_minutes.",
+    ),
+    "RELEASED": _info("The steward wants the file to be looked at again; the next run does."),
+    "DISCARDED": _info("The steward does not want the file; `heartbrain quarantine explain` gives the reason."),
     "INSTANCE_COUNT": _info("The header announces another number of instances than arrived."),
     # what is not an image
     "NO_PIXEL_DATA": _info("The object holds no image (a report, a protocol, a presentation state)."),
@@ -77,6 +92,10 @@ ISSUES: dict[str, Issue] = {
     "SUBJECT_CONFLICT": _warning(
         "One PatientID came with two birth dates or sexes: they are two subjects.",
         "Check the registration at the scanner; correct and send again if it is one person.",
+    ),
+    "STUDY_REUSED": _warning(
+        "One StudyInstanceUID came with dates more than a day apart: they are sessions of their own.",
+        "Nothing if they are two visits; otherwise correct the date and send the files again.",
     ),
     "UNDATED_SESSION": _warning(
         "The session has no valid date and is published as undated.", "Nothing, or add the date and send it again."

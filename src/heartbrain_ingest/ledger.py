@@ -7,166 +7,39 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from heartbrain_ingest.errors import LedgerError
 from heartbrain_ingest.inbox.files import FoundFile
+from heartbrain_ingest.ledger_records import (
+    LOOK_AGAIN,
+    OUT,
+    Decision,
+    Delivery,
+    DeliveryState,
+    FileRow,
+    Outcome,
+    Settled,
+)
+from heartbrain_ingest.ledger_schema import prepare
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE subjects (
-    label TEXT NOT NULL,
-    patient_id TEXT NOT NULL,
-    birth_date TEXT NOT NULL,
-    sex TEXT NOT NULL,
-    fallback TEXT NOT NULL,
-    PRIMARY KEY (patient_id, birth_date, sex, fallback)
-) STRICT;
-CREATE TABLE deliveries (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    subject TEXT,
-    session TEXT,
-    project TEXT,
-    state TEXT NOT NULL,
-    revision INTEGER NOT NULL DEFAULT 0,
-    folder TEXT,
-    target TEXT,
-    code TEXT,
-    patient_id TEXT,
-    study_date TEXT,
-    UNIQUE (subject, session)
-) STRICT;
-CREATE INDEX deliveries_patient ON deliveries (patient_id, study_date);
-CREATE TABLE identifiers (
-    key TEXT NOT NULL,
-    content BLOB NOT NULL
-) STRICT;
-CREATE INDEX identifiers_key ON identifiers (key);
-CREATE TABLE files (
-    id INTEGER PRIMARY KEY,
-    path TEXT NOT NULL UNIQUE,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    sha256 TEXT,
-    kind TEXT NOT NULL,
-    delivery INTEGER REFERENCES deliveries (id),
-    series TEXT,
-    instance TEXT,
-    facts TEXT,
-    outcome TEXT NOT NULL,
-    code TEXT,
-    destination TEXT
-) STRICT;
-CREATE INDEX files_delivery ON files (delivery, outcome);
-CREATE INDEX files_instance ON files (instance) WHERE instance IS NOT NULL;
-CREATE INDEX files_outcome ON files (outcome, code);
-CREATE TABLE staged (
-    file INTEGER PRIMARY KEY REFERENCES files (id),
-    delivery INTEGER NOT NULL REFERENCES deliveries (id),
-    outcome TEXT NOT NULL,
-    code TEXT,
-    destination TEXT,
-    sha256 TEXT
-) STRICT;
-CREATE INDEX staged_delivery ON staged (delivery);
-CREATE TABLE series (
-    delivery INTEGER NOT NULL REFERENCES deliveries (id),
-    uid TEXT NOT NULL,
-    number INTEGER,
-    code TEXT,
-    report TEXT NOT NULL,
-    PRIMARY KEY (delivery, uid)
-) STRICT;
-CREATE TABLE folders (
-    delivery INTEGER NOT NULL REFERENCES deliveries (id),
-    revision INTEGER NOT NULL,
-    path TEXT NOT NULL UNIQUE,
-    crawled INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (delivery, revision)
-) STRICT;
-"""
-
-
-class Outcome(StrEnum):
-    """Where an input file went."""
-
-    #: Seen; its delivery is not complete or not done yet.
-    WAITING = "waiting"
-    #: An image was made of it and its de-identified copy is stored.
-    CONVERTED = "converted"
-    #: Kept in the published folder without an image of its own.
-    STORED = "stored"
-    #: Not published; the code says why.
-    QUARANTINED = "quarantined"
-    #: Not wanted; the code is the rule that says so.
-    IGNORED = "ignored"
-
-
-class DeliveryState(StrEnum):
-    """How far a delivery came."""
-
-    #: Files arrived that are not published.
-    WAITING = "waiting"
-    #: Its folder is complete in the staging area and about to be renamed into place.
-    PUBLISHING = "publishing"
-    #: Its folder is in the archive; the crawl is still to come.
-    PUBLISHED = "published"
-    #: Its records are in LinkAhead.
-    CRAWLED = "crawled"
-    #: The audit refused it.
-    QUARANTINED = "quarantined"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileRow:
-    """What the ledger knows of one input file."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    kind: str
-    outcome: Outcome
-    code: str | None = None
-    sha256: str | None = None
-    delivery: int | None = None
-    series: str | None = None
-    instance: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    destination: str | None = None
-    id: int = 0
-
-
-#: What a file becomes: (file id, outcome, code, destination, sha256 or None to keep the known one).
-Settled = tuple[int, Outcome, str | None, str | None, str | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """One unit of work: a session or a laboratory table."""
-
-    id: int
-    key: str
-    kind: str
-    subject: str | None
-    session: str | None
-    project: str | None
-    state: DeliveryState
-    #: Number of folders that were published of it.
-    revision: int
-    #: The newest published folder, relative to the archive.
-    folder: str | None
-    #: The folder that is about to be published.
-    target: str | None
-    code: str | None
+__all__ = [
+    "LOOK_AGAIN",
+    "OUT",
+    "Decision",
+    "Delivery",
+    "DeliveryState",
+    "FileRow",
+    "Ledger",
+    "Outcome",
+    "Settled",
+    "stored_path",
+]
 
 
 class Ledger:
@@ -200,13 +73,7 @@ class Ledger:
 
     def _prepare(self) -> None:
         with self.transaction():  # two commands may open a new site at the same time
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise LedgerError(f"it has schema version {version}, this program needs {SCHEMA_VERSION}")
+            prepare(self._connection)
 
     def close(self) -> None:
         """Close the file."""
@@ -228,17 +95,46 @@ class Ledger:
     def unknown(self, found: Sequence[FoundFile]) -> list[FoundFile]:
         """Note that these files were seen by this run; give those that no earlier run saw as they are now."""
         self._connection.executemany(
-            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", ((one.path, one.size, one.mtime_ns) for one in found)
+            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)",
+            ((stored_path(one.path), one.size, one.mtime_ns) for one in found),
         )
         known = self._connection.execute(
-            "SELECT path FROM seen JOIN files USING (path, size, mtime_ns) WHERE path >= ? AND path <= ?",
-            (min(one.path for one in found), max(one.path for one in found)),
+            "SELECT path FROM seen JOIN files USING (path, size, mtime_ns) WHERE path >= ? AND path <= ?"
+            " AND NOT (outcome = ? AND delivery IS NULL AND COALESCE(code, '') IN (?, ?))",
+            (
+                min(stored_path(one.path) for one in found),
+                max(stored_path(one.path) for one in found),
+                Outcome.WAITING,
+                *LOOK_AGAIN,
+            ),
         )
-        settled = {row[0] for row in known}
+        settled = {_real_path(row[0]) for row in known}
         return [one for one in found if one.path not in settled]
 
-    def record(self, rows: Iterable[FileRow]) -> None:
-        """Write rows; a row of the same path is replaced (the file there is another one now)."""
+    def published_digest(self, path: str, size: int) -> str | None:
+        """Give the SHA-256 of what was published of a file with this path and size; None where nothing was."""
+        row = self._connection.execute(
+            "SELECT sha256 FROM files WHERE path = ? AND size = ? AND kind != 'lab' AND outcome IN (?, ?)",
+            (stored_path(path), size, Outcome.CONVERTED, Outcome.STORED),
+        ).fetchone()
+        return row[0] if row else None
+
+    def retime(self, files: Iterable[FoundFile]) -> None:
+        """Note that files have another time and the content that they had."""
+        self._connection.executemany(
+            "UPDATE files SET mtime_ns = ? WHERE path = ?", ((one.mtime_ns, stored_path(one.path)) for one in files)
+        )
+
+    def record(self, rows: Sequence[FileRow]) -> None:
+        """Write rows; a row of the same path is replaced (the file there is another one now).
+
+        What was published of the former file stays known under a name that no file has: its session is made of it.
+        """
+        self._connection.executemany(
+            "UPDATE files SET path = path || ' (replaced, ' || id || ')' WHERE path = ? AND outcome = ?"
+            " AND kind = 'dicom'",
+            ((stored_path(row.path), Outcome.CONVERTED) for row in rows),
+        )
         self._connection.executemany(
             "INSERT INTO files (path, size, mtime_ns, sha256, kind, delivery, series, instance, facts, outcome, code,"
             " destination) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
@@ -248,7 +144,7 @@ class Ledger:
             " destination = excluded.destination",
             (
                 (
-                    row.path,
+                    stored_path(row.path),
                     row.size,
                     row.mtime_ns,
                     row.sha256,
@@ -300,12 +196,31 @@ class Ledger:
             "UPDATE files SET delivery = ? WHERE id = ?", ((delivery, identifier) for identifier in file_ids)
         )
 
+    def waiting_paths(self, delivery: int) -> list[str]:
+        """Give the paths of the files of a delivery that wait."""
+        cursor = self._connection.execute(
+            "SELECT path FROM files WHERE delivery = ? AND outcome = ? ORDER BY path", (delivery, Outcome.WAITING)
+        )
+        return [_real_path(row[0]) for row in cursor]
+
+    def arrived(self, delivery: int) -> list[tuple[int, int, int]]:
+        """Give (series number, files, announced number) of what is there of a delivery, by series."""
+        cursor = self._connection.execute(
+            "SELECT COALESCE(json_extract(facts, '$.series_number'), 0), COUNT(*),"
+            " MAX(COALESCE(json_extract(facts, '$.announced'), 0)) FROM files"
+            " WHERE delivery = ? AND kind = 'dicom' AND outcome != ? GROUP BY series ORDER BY 1",
+            (delivery, Outcome.IGNORED),
+        )
+        return [(row[0], row[1], row[2]) for row in cursor]
+
     def files(self, where: str = "1", parameters: tuple[Any, ...] = ()) -> Iterator[FileRow]:
         """Give rows in the order of their paths; `where` is one of this package's own conditions."""
         cursor = self._connection.execute(f"SELECT * FROM files WHERE {where} ORDER BY path", parameters)  # noqa: S608 - own text, values are bound
         for row in cursor:
             values = dict(row)
-            values["facts"] = json.loads(values["facts"] or "{}")
+            values["path"] = _real_path(values["path"])
+            values["facts"] = json.loads(values["facts"] or "{}", object_pairs_hook=_shared)
+            values["series"] = values["series"] and sys.intern(values["series"])
             values["outcome"] = Outcome(values["outcome"])
             yield FileRow(**values)
 
@@ -325,7 +240,7 @@ class Ledger:
         """Say whether a file below a folder still waits or is in quarantine."""
         row = self._connection.execute(
             "SELECT 1 FROM files WHERE path > ? AND path < ? AND outcome IN (?, ?) LIMIT 1",
-            (f"{folder}/", f"{folder}0", Outcome.WAITING, Outcome.QUARANTINED),
+            (stored_path(f"{folder}/"), stored_path(f"{folder}0"), Outcome.WAITING, Outcome.QUARANTINED),
         ).fetchone()
         return row is not None
 
@@ -334,7 +249,14 @@ class Ledger:
         self._connection.execute(
             "UPDATE files SET outcome = ?, code = ? WHERE outcome IN (?, ?) AND path > ? AND path < ?"
             " AND path NOT IN (SELECT path FROM seen)",
-            (Outcome.IGNORED, "FILE_GONE", Outcome.WAITING, Outcome.QUARANTINED, f"{inbox}/", f"{inbox}0"),
+            (
+                Outcome.IGNORED,
+                "FILE_GONE",
+                Outcome.WAITING,
+                Outcome.QUARANTINED,
+                stored_path(f"{inbox}/"),
+                stored_path(f"{inbox}0"),
+            ),
         )
 
     def inconsistencies(self) -> list[str]:
@@ -342,7 +264,8 @@ class Ledger:
         checks = {
             "{} files of the inbox have no row": "SELECT COUNT(*) FROM seen LEFT JOIN files USING (path)"
             " WHERE files.path IS NULL",
-            "{} files wait in no delivery": "SELECT COUNT(*) FROM files WHERE outcome = 'waiting' AND delivery IS NULL",
+            "{} files wait in no delivery": "SELECT COUNT(*) FROM files WHERE outcome = 'waiting' AND delivery IS NULL"
+            " AND code IS NULL",
             "{} files wait in a delivery that is done": "SELECT COUNT(*) FROM files JOIN deliveries"
             " ON deliveries.id = files.delivery WHERE outcome = 'waiting' AND state != 'waiting'",
             "{} files have a place but no delivery": "SELECT COUNT(*) FROM files WHERE destination IS NOT NULL"
@@ -382,6 +305,20 @@ class Ledger:
         """Give the delivery of this key."""
         row = self._connection.execute(f"{_SELECT_DELIVERY} WHERE key = ?", (key,)).fetchone()
         return _delivery(row) if row else None
+
+    def delivery_of(self, identifier: int | None) -> Delivery | None:
+        """Give the delivery with this number."""
+        row = self._connection.execute(f"{_SELECT_DELIVERY} WHERE id = ?", (identifier,)).fetchone()
+        return _delivery(row) if row else None
+
+    def visits(self, study: str) -> list[tuple[int, date | None]]:
+        """Give (id, true day) of the sessions that came with a study's key, earliest first."""
+        cursor = self._connection.execute(
+            "SELECT id, study_date FROM deliveries WHERE key = ?1 OR (key > ?1 || '@' AND key < ?1 || 'A')"
+            " ORDER BY study_date, id",
+            (study,),
+        )
+        return [(row[0], date.fromisoformat(row[1]) if row[1] else None) for row in cursor]
 
     def deliveries(self, state: DeliveryState | None = None) -> list[Delivery]:
         """Give all deliveries, or those in one state, in a fixed order."""
@@ -441,15 +378,25 @@ class Ledger:
         """Give what was added of a delivery's identifiers."""
         return [row[0] for row in self._connection.execute("SELECT content FROM identifiers WHERE key = ?", (key,))]
 
-    def add_folder(self, delivery: int, path: str) -> None:
+    def add_folder(self, delivery: int, path: str, made_with: str | None = None) -> None:
         """Note a published folder: it is the delivery's next revision."""
         self._connection.execute(
             "UPDATE deliveries SET folder = ?, revision = revision + 1 WHERE id = ?", (path, delivery)
         )
         self._connection.execute(
-            "INSERT INTO folders (delivery, revision, path) SELECT id, revision, folder FROM deliveries WHERE id = ?",
-            (delivery,),
+            "INSERT INTO folders (delivery, revision, path, made_with) SELECT id, revision, folder, ? FROM deliveries"
+            " WHERE id = ?",
+            (made_with, delivery),
         )
+
+    def made_with(self, folder: str) -> str | None:
+        """Give the digest of what a folder was made with; None where it is not known."""
+        row = self._connection.execute("SELECT made_with FROM folders WHERE path = ?", (folder,)).fetchone()
+        return row[0] if row else None
+
+    def set_made_with(self, folder: str, digest: str) -> None:
+        """Note that a folder is what these rules and programs make."""
+        self._connection.execute("UPDATE folders SET made_with = ? WHERE path = ?", (digest, folder))
 
     def uncrawled(self) -> list[tuple[int, str]]:
         """Give (delivery, path) of the published folders that LinkAhead does not know, oldest revision first."""
@@ -473,6 +420,74 @@ class Ledger:
         """Give all published folders, relative to the archive."""
         return [row[0] for row in self._connection.execute("SELECT path FROM folders ORDER BY path")]
 
+    def noted(self) -> dict[str, list[str]]:
+        """Give the published sessions that a steward should look at, by issue code."""
+        queries = {
+            "SUBJECT_CONFLICT": "patient_id != '' AND patient_id IN"
+            " (SELECT patient_id FROM subjects GROUP BY patient_id HAVING COUNT(DISTINCT label) > 1)",
+            "UNDATED_SESSION": "study_date IS NULL",
+            "STUDY_REUSED": "instr(key, '@') > 0",
+        }
+        select = "SELECT folder FROM deliveries WHERE kind = 'session' AND folder IS NOT NULL AND"
+        return {
+            code: [row[0] for row in self._connection.execute(f"{select} {condition} ORDER BY folder")]
+            for code, condition in queries.items()
+        }
+
+    # decisions
+
+    def decide(self, decision: Decision, made_at: str) -> None:
+        """Note what a steward decided; a later decision about the same takes the place of an earlier one."""
+        self._connection.execute(
+            "DELETE FROM decisions WHERE file IS ? AND delivery IS ? AND place IS ? AND code = ?",
+            (decision.file, decision.delivery, decision.place, decision.code),
+        )
+        self._connection.execute(
+            "INSERT INTO decisions (action, code, file, sha256, delivery, place, reason, made_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                decision.action,
+                decision.code,
+                decision.file,
+                decision.sha256,
+                decision.delivery,
+                decision.place,
+                decision.reason,
+                made_at,
+            ),
+        )
+
+    def decisions(self, *, file: int | None = None, delivery: int | None = None) -> list[Decision]:
+        """Give what was decided about a file, about a delivery and its files, or (without both) about anything."""
+        columns = "action, code, file, sha256, delivery, place, reason"
+        if file is not None:
+            condition, parameters = "WHERE file = ?", [file]
+        elif delivery is not None:
+            condition, parameters = "WHERE delivery = ?", [delivery]
+        else:
+            condition, parameters = "", []
+        cursor = self._connection.execute(f"SELECT {columns} FROM decisions {condition} ORDER BY id", parameters)  # noqa: S608 - own text
+        return [Decision(**dict(row)) for row in cursor]
+
+    def releases(self, delivery: int) -> list[Decision]:
+        """Give what was released of a delivery: places of it, and files that are in it now."""
+        cursor = self._connection.execute(
+            "SELECT action, code, file, sha256, delivery, place, reason FROM decisions WHERE action = 'released'"
+            " AND (sha256 IS NOT NULL OR place IS NOT NULL)"
+            " AND (delivery = ?1 OR file IN (SELECT id FROM files WHERE delivery = ?1)) ORDER BY code, place, file",
+            (delivery,),
+        )
+        return [Decision(**dict(row)) for row in cursor]
+
+    def waivers_of(self, path: str) -> list[tuple[str, str]]:
+        """Give (code, SHA-256) of what was released of a file."""
+        cursor = self._connection.execute(
+            "SELECT decisions.code, decisions.sha256 FROM decisions JOIN files ON files.id = decisions.file"
+            " WHERE files.path = ? AND action = 'released' AND decisions.sha256 IS NOT NULL",
+            (stored_path(path),),
+        )
+        return [(row[0], row[1]) for row in cursor]
+
     # series
 
     def set_series(self, delivery: int, uid: str, number: int | None, code: str | None, report: dict[str, Any]) -> None:
@@ -488,6 +503,25 @@ class Ledger:
             "SELECT uid, number, code, report FROM series WHERE delivery = ? ORDER BY number, uid", (delivery,)
         )
         return [(row[0], row[1], row[2], json.loads(row[3])) for row in cursor]
+
+
+def stored_path(path: str) -> str:
+    """Give a path as the ledger writes it: a byte that is no UTF-8 becomes a character for private use."""
+    return path if path.isascii() else path.translate(_STORED)
+
+
+def _real_path(path: str) -> str:
+    return path if path.isascii() else path.translate(_REAL)
+
+
+#: Python gives bytes of a name that are no UTF-8 as lone surrogates (PEP 383), which no database takes.
+_STORED = {0xDC00 + byte: 0xEF00 + byte for byte in range(0x80, 0x100)}
+_REAL = {kept: surrogate for surrogate, kept in _STORED.items()}
+
+
+def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dictionary whose texts are shared with those of all other rows: a session has tens of thousands."""
+    return {sys.intern(name): sys.intern(value) if isinstance(value, str) else value for name, value in pairs}
 
 
 _SELECT_DELIVERY = (

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.issues import ISSUES, Severity
-from heartbrain_ingest.ledger import Delivery, Ledger, Outcome
+from heartbrain_ingest.ledger import Delivery, DeliveryState, Ledger, Outcome, stored_path
+from heartbrain_ingest.lock import lock_owner
 from heartbrain_ingest.retrial import retrial_lines
 from heartbrain_ingest.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A delivery that is not complete, or that no run has taken up yet."""
+
+    name: str
+    files: int
+    #: Seconds since its newest file came; None when its files are gone.
+    quiet_s: float | None
+    #: (series number, files that are there, number that a header announced or 0); headers announce wrong numbers.
+    series: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +44,14 @@ class Status:
     ignored: dict[str, int]
     #: Paths of the files in quarantine by code; only when asked for, since names in an inbox may name people.
     paths: dict[str, list[str]]
+    #: What came and is not published yet.
+    waiting: tuple[Waiting, ...] = ()
+    #: A session is complete when it was quiet for so long. Unit: seconds.
+    quiet_s: float = 0.0
+    #: Published sessions that a steward should look at, by code.
+    noted: dict[str, list[str]] = field(default_factory=dict)
+    #: Who works on the site at this moment, in plain words.
+    running: str | None = None
 
     def as_data(self) -> dict[str, Any]:
         """Give it as plain data."""
@@ -37,6 +60,9 @@ class Status:
             "files": self.files,
             "quarantine": self.quarantine,
             "ignored": self.ignored,
+            "waiting": [asdict(one) for one in self.waiting],
+            "noted": self.noted,
+            "running": self.running,
             **({"paths": self.paths} if self.paths else {}),
         }
 
@@ -50,8 +76,11 @@ def site_status(settings: Settings, *, with_files: bool = False) -> Status:
         for row in ledger.files("outcome = ?", (Outcome.QUARANTINED,)) if with_files else ():
             paths.setdefault(row.code or "", []).append(row.path)
         states = Counter(str(delivery.state) for delivery in ledger.deliveries())
+        waiting = tuple(_waiting(ledger, one) for one in ledger.deliveries(DeliveryState.WAITING))
+        noted = {code: names for code, names in ledger.noted().items() if names}
     finally:
         ledger.close()
+    owner, held = lock_owner(settings)
     files: Counter[str] = Counter()
     for (outcome, _code), count in counts.items():
         files[outcome] += count
@@ -60,7 +89,26 @@ def site_status(settings: Settings, *, with_files: bool = False) -> Status:
         files=dict(sorted(files.items())),
         quarantine={code: count for (outcome, code), count in sorted(counts.items()) if outcome == Outcome.QUARANTINED},
         paths=paths,
+        waiting=waiting,
+        quiet_s=settings.inbox.quiet_minutes * 60,
+        noted=noted,
+        running=owner.described() if held and owner else None,
         ignored={code: count for (outcome, code), count in sorted(counts.items()) if outcome == Outcome.IGNORED},
+    )
+
+
+def _waiting(ledger: Ledger, delivery: Delivery) -> Waiting:
+    newest = 0.0
+    for path in ledger.waiting_paths(delivery.id):
+        with suppress(OSError):
+            status = Path(path).stat()
+            newest = max(newest, status.st_mtime, status.st_ctime)
+    series = tuple(ledger.arrived(delivery.id))
+    return Waiting(
+        name=_name(delivery) if delivery.subject else f"laboratory table {delivery.id}",
+        files=len(ledger.waiting_paths(delivery.id)),
+        quiet_s=time.time() - newest if newest else None,
+        series=series,
     )
 
 
@@ -86,11 +134,11 @@ def explain(settings: Settings, what: str) -> list[Explanation]:
     ledger = Ledger(settings.ledger)
     try:
         path = Path(what)
-        rows = list(ledger.files("path = ?", (str(path.resolve()),)))
+        rows = list(ledger.files("path = ?", (stored_path(str(path.resolve())),)))
         if not rows and path.exists():
-            rows = list(ledger.files("path = ?", (str(path.absolute()),)))
+            rows = list(ledger.files("path = ?", (stored_path(str(path.absolute())),)))
         if not rows and "/" not in what and what:
-            rows = list(ledger.files("path LIKE ? ESCAPE '!'", (f"%/{_escaped(what)}",)))
+            rows = list(ledger.files("path LIKE ? ESCAPE '!'", (f"%/{_escaped(stored_path(what))}",)))
         if rows:
             return [_explain_file(ledger, row.id, settings) for row in rows]
         return _explain_published(ledger, what.rstrip("/"), settings) if what.strip("/") else []
@@ -109,7 +157,8 @@ def _explain_file(ledger: Ledger, identifier: int, settings: Settings) -> Explan
     lines += _code_lines(row.code)
     if row.destination:
         lines.append(f"place: {row.destination}")
-    delivery = next((one for one in ledger.deliveries() if one.id == row.delivery), None)
+    lines += [f"{one.action} before ({one.code}): {one.reason}" for one in ledger.decisions(file=row.id)]
+    delivery = ledger.delivery_of(row.delivery)
     if delivery:
         lines.append(f"delivery: {_name(delivery)} ({delivery.state})")
         for uid, number, code, report in ledger.series(delivery.id):

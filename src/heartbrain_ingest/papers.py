@@ -75,6 +75,10 @@ def write_certificate(
             "Hits": 0,
             "Exempted": dict(sorted(exempted.items())),
         },
+        "Released": [
+            {"Code": code, "Reason": reason, "Count": count}
+            for (code, reason), count in sorted(Counter((one.code, one.reason) for one in plan.releases).items())
+        ],
         "Refused": dict(sorted(Counter(one.result.code for one in series if one.result.code).items())),
         "Tools": {"dcm2niix": tool_version()},
     }

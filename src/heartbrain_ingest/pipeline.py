@@ -6,30 +6,28 @@ anywhere is taken up by the next one with the same result.
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import logging
-import os
 import pickle
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 
 from heartbrain_ingest import crawl, laboratory, physio, workers
-from heartbrain_ingest.arrivals import Arrivals, first_row, study_date
+from heartbrain_ingest.arrivals import Arrivals, first_row, study_date, study_key
 from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.deidentify import Identifiers, Pseudonyms, load_rules
-from heartbrain_ingest.errors import BusyError, DatabaseError, HeartbrainError, LedgerError
-from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, memory_folder, publish
+from heartbrain_ingest.errors import DatabaseError, HeartbrainError, LedgerError
+from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, keep_refused, memory_folder, publish
 from heartbrain_ingest.inbox import valid_date
 from heartbrain_ingest.lab import SubjectRef
-from heartbrain_ingest.ledger import Delivery, DeliveryState, Ledger, Outcome, Settled
-from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, SessionPlan
+from heartbrain_ingest.ledger import OUT, Delivery, DeliveryState, Ledger, Outcome, Settled
+from heartbrain_ingest.lock import exclusive
+from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, Release, SessionPlan
 from heartbrain_ingest.report import NoProgress, Progress, RunOptions, RunReport
 from heartbrain_ingest.session import SessionBuilder
 from heartbrain_ingest.settings import Settings
@@ -82,6 +80,7 @@ class Run:
             progress=self._progress,
         )
         self._connected = False
+        self._definitions: crawl.Definitions | None = None
         self._refused: set[str] = set()
         self._trouble: DatabaseError | None = None
 
@@ -217,8 +216,14 @@ class Run:
         )
 
     def _plan(self, delivery: Delivery) -> SessionPlan:
-        rows = list(self._ledger.files("delivery = ? AND kind = 'dicom'", (delivery.id,)))
-        recordings = list(self._ledger.files("delivery = ? AND kind = 'physio'", (delivery.id,)))
+        rows, recordings = (
+            list(
+                self._ledger.files(
+                    "delivery = ? AND kind = ? AND COALESCE(code, '') NOT IN (?, ?)", (delivery.id, kind, *OUT)
+                )
+            )
+            for kind in ("dicom", "physio")
+        )
         facts = first_row(rows).facts
         subject = self._arrivals.subject(facts)
         studied = study_date(rows)
@@ -229,6 +234,7 @@ class Run:
         codes = [] if studied else ["UNDATED_SESSION"]
         labels = {label for label, *_ in self._ledger.identities(facts["patient_id"])}
         codes += ["SUBJECT_CONFLICT"] if facts["patient_id"] and len(labels) > 1 else []
+        codes += ["STUDY_REUSED"] if len(self._ledger.visits(study_key(delivery.key))) > 1 else []
         codes += ["LATE_FILES"] if revision > 1 else []
         return SessionPlan(
             project=delivery.project or "",
@@ -241,8 +247,12 @@ class Run:
             folder_name=PurePosixPath(folder).name,
             rows=rows,
             recordings=recordings,
-            identifiers=self._identifiers(delivery.key),
+            identifiers=self._identifiers(study_key(delivery.key)),
             codes=tuple(codes),
+            releases=tuple(
+                Release(code=one.code, sha256=one.sha256, place=one.place, reason=one.reason)
+                for one in self._ledger.releases(delivery.id)
+            ),
         )
 
     def _identifiers(self, key: str) -> Identifiers:
@@ -284,6 +294,7 @@ class Run:
         self._report.warnings.update(built.warnings)
         settled = [(one.file_id, one.outcome, one.code, one.destination, one.sha256) for one in built.outcomes]
         target = f"{EXPERIMENTAL_DATA}/{plan.project}/{plan.folder_name}"
+        keep_refused(self._settings.folders.quarantine, delivery.id, built.refused)
         with self._ledger.transaction():
             for one in built.series:
                 self._ledger.set_series(delivery.id, one.uid, one.number, one.code, one.report)
@@ -381,12 +392,14 @@ class Run:
             marker = settings.folders.state / "datamodel.loaded"
             crawl.load_datamodel(settings.rules("datamodel.yml"), marker=marker)
             self._connected = True
+            self._definitions = crawl.Definitions()
         result = crawl.crawl_delivery(
             settings.folders.archive / folder,
             archive=settings.folders.archive,
             cfood=settings.rules("cfood.yml"),
             identifiables=settings.rules("identifiables.yml"),
             server_root=settings.linkahead.server_root,
+            definitions=self._definitions,
         )
         self._report.warnings.update(warning.code for warning in result.warnings)
         with self._ledger.transaction():
@@ -423,28 +436,6 @@ class Run:
             )
             self._executor = workers.make_pool(setup, self._options.jobs or self._settings.workers)
         return self._executor
-
-
-@contextmanager
-def exclusive(settings: Settings) -> Iterator[None]:
-    """Hold the archive for one run; the lock ends with the process that holds it, however that ends.
-
-    Raises
-    ------
-    BusyError
-        When another run holds it.
-    """
-    settings.folders.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (settings.folders.state / "run.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise BusyError(file.read().strip() or "its process is not known") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
-        yield
 
 
 def _age(birth_date: str, studied: date | None) -> float | None:

@@ -17,6 +17,20 @@ from heartbrain_ingest.physio import PhysioRules
 
 
 @dataclass(frozen=True, kw_only=True)
+class Release:
+    """What a steward let pass after looking at it."""
+
+    #: The code that is no reason any more.
+    code: str
+    #: SHA-256 of the file that was looked at; None for a place.
+    sha256: str | None
+    #: Kind and place of a hit of the leak audit, as the audit calls them; None for a file.
+    place: str | None
+    #: Why, in the steward's words; stands in the certificate, so it must name nobody.
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionPlan:
     """What is to be built, decided before anything is read again."""
 
@@ -38,6 +52,11 @@ class SessionPlan:
     identifiers: Identifiers
     #: Codes to note for the whole session, such as SUBJECT_CONFLICT.
     codes: tuple[str, ...] = ()
+    releases: tuple[Release, ...] = ()
+
+    def lets_pass(self, code: str, sha256: str | None) -> bool:
+        """Say whether a file of this content was released although the code stands."""
+        return any(one.code == code and one.sha256 == sha256 is not None for one in self.releases)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +90,8 @@ class BuiltSession:
     series: list[SeriesReport] = field(default_factory=list)
     #: Why nothing is published.
     code: str | None = None
+    #: What the audit refused, for the steward to look at.
+    refused: Path | None = None
     #: Nothing came that is not published already.
     unchanged: bool = False
     #: Codes of what is published all the same.

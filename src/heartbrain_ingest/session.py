@@ -125,6 +125,8 @@ class SessionBuilder:
         papers = [one.published() for one in series]
         write_facts(self._folder, self._plan, self._tools.responsible, papers)
         write_readme(self._folder, self._plan, self._tools.responsible, papers)
+        # Once before the audit: a steward's reason stands in it.
+        write_certificate(self._folder, self._plan, self._tools, papers, {})
         leaks, exempted = self._audit()
         write_certificate(self._folder, self._plan, self._tools, papers, exempted)
         self._report(series)
@@ -185,7 +187,10 @@ class SessionBuilder:
                 continue
             published = [row for row in rows if row.outcome is Outcome.CONVERTED]
             digests = {row.id: row.sha256 or _digest(row.path) for row in rows}
-            if published:
+            chosen = [row for row in rows if self._plan.lets_pass("CONFLICTING_INSTANCE", digests[row.id])]
+            if chosen:
+                first = min(chosen, key=lambda row: row.outcome is not Outcome.CONVERTED)
+            elif published:
                 first = published[0]
             elif len(set(digests.values())) == 1:
                 first = rows[0]
@@ -196,8 +201,8 @@ class SessionBuilder:
             for row in rows:
                 if row is not first:
                     same = digests[row.id] == digests[first.id]
-                    outcome = Outcome.IGNORED if same else Outcome.QUARANTINED
-                    code = "DUPLICATE_INSTANCE" if same else "CONFLICTING_INSTANCE"
+                    outcome = Outcome.IGNORED if same or chosen else Outcome.QUARANTINED
+                    code = "DUPLICATE_INSTANCE" if same else "REPLACED_INSTANCE" if chosen else "CONFLICTING_INSTANCE"
                     self._settle([row], outcome, code=code, digests=digests)
         return kept
 
@@ -400,11 +405,12 @@ class SessionBuilder:
                 json.loads(path.read_text(encoding="utf-8"))
             except ValueError:
                 leaks.append((path.relative_to(self._folder).as_posix(), "INVALID_SIDECAR"))
-        return leaks, exempted
+        passed = {release.place for release in self._plan.releases}
+        return [(place, kind) for place, kind in leaks if audit_place(place, kind) not in passed], exempted
 
     def _refuse(self, leaks: Sequence[tuple[str, str]]) -> None:
         self._built.code = "INVALID_SIDECAR" if all(kind == "INVALID_SIDECAR" for _, kind in leaks) else "LEAK"
-        self._built.folder = None
+        self._built.refused = self._folder
         self._built.outcomes = [
             outcome
             if outcome.outcome in {Outcome.QUARANTINED, Outcome.IGNORED}
@@ -418,7 +424,7 @@ class SessionBuilder:
                 uid="",
                 number=0,
                 code=self._built.code,
-                report={"places": sorted({f"{kind}: {place}" for place, kind in leaks})},
+                report={"places": sorted({audit_place(place, kind) for place, kind in leaks})},
             )
         )
 
@@ -469,6 +475,11 @@ class SessionBuilder:
             for row in rows
         ]
         self._advance(len(rows))
+
+
+def audit_place(place: str, kind: str) -> str:
+    """Give a hit of the leak audit as the ledger and the steward know it: never with the value."""
+    return f"{kind}: {place}"
 
 
 def _added(named: NamedImage, one: _Series) -> dict[str, Any]:

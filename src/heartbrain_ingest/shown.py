@@ -14,7 +14,7 @@ from heartbrain_ingest.issues import ISSUES, Severity
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from heartbrain_ingest.overview import Status
+    from heartbrain_ingest.overview import Status, Waiting
     from heartbrain_ingest.report import RunReport
 
 LOG_NAME = "heartbrain.log"
@@ -149,17 +149,45 @@ def status_lines(status: Status) -> list[str]:
         "published": "published, their records still to be made",
         "crawled": "published and in LinkAhead",
         "quarantined": "refused",
+        "discarded": "not wanted",
     }
-    lines = ["Deliveries:"]
+    lines = [f"A run is at work: {status.running}."] if status.running else []
+    lines.append("Deliveries:")
     lines += [f"  {count:6d}  {words.get(state, state)}" for state, count in status.deliveries.items()] or ["       0"]
+    lines += [line for one in status.waiting for line in _waiting_lines(one, status.quiet_s)]
     lines.append("Input files:")
     lines += [f"  {count:6d}  {outcome}" for outcome, count in status.files.items()] or ["       0"]
     if status.quarantine:
         lines.append("In quarantine:")
         for code, count in status.quarantine.items():
             lines += [f"  {count:6d}  {code}: {ISSUES[code].meaning}", f"          {ISSUES[code].action}"]
-            lines += [f"          {path}" for path in status.paths.get(code, ())]
+            lines += [f"          {printable(path)}" for path in status.paths.get(code, ())]
+    for code, folders in status.noted.items():
+        lines += [f"Worth a look, {code}: {ISSUES[code].meaning}", f"          {ISSUES[code].action}"]
+        lines += [f"          {folder}" for folder in folders]
     return lines
+
+
+def _waiting_lines(one: Waiting, quiet_s: float) -> list[str]:
+    if one.quiet_s is None:
+        when = "its files are gone"
+    elif one.quiet_s >= quiet_s:
+        when = "complete; the next run takes it"
+    else:
+        when = f"quiet for {one.quiet_s / 60:.0f} min, taken after {quiet_s / 60:.0f} min or with a file `.complete`"
+    lines = [f"  {one.name}: {one.files} files wait; {when}"]
+    for number, files, announced in one.series:
+        other = (
+            f" (a header announced {announced}; such numbers are often wrong)" if announced not in {0, files} else ""
+        )
+        lines.append(f"      series {number}: {files} files{other}")
+    return lines
+
+
+def printable(path: str) -> str:
+    """Give a path as one line that every terminal takes, whatever bytes are in it."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

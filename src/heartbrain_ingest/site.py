@@ -10,7 +10,7 @@ from heartbrain_ingest.errors import KeyFileError, SettingsError
 from heartbrain_ingest.settings import SETTINGS_NAME, Settings, default_settings_text
 
 #: Folders that hold original names and identifiers; nobody but the owner may look into them.
-IDENTIFIED = ("inbox", "staging", "state")
+IDENTIFIED = ("inbox", "staging", "quarantine", "state")
 
 
 def default_rules() -> Path:

@@ -189,13 +189,13 @@ def test_whatever_else_lies_in_the_inbox_is_accounted_for(site: Site, tmp_path: 
     fates = site.fates(inbox)
     assert fates["empty.dcm"] == ("quarantined", "EMPTY_FILE")
     assert fates["notes.txt"] == ("ignored", "NOT_DICOM")
-    assert fates["outside.dcm"] == ("quarantined", "UNREADABLE_FILE")
-    assert fates["gone.dcm"] == ("quarantined", "UNREADABLE_FILE")
-    assert fates["pipe"] == ("quarantined", "UNREADABLE_FILE")
+    assert fates["outside.dcm"] == ("quarantined", "LINK_OUTSIDE")
+    assert fates["gone.dcm"] == ("quarantined", "LINK_OUTSIDE")
+    assert fates["pipe"] == ("quarantined", "NOT_A_FILE")
     assert fates["same.dcm"] == ("ignored", "DUPLICATE_INSTANCE")
     assert fates["damaged.dcm.gz"] == ("quarantined", "DAMAGED_ARCHIVE")
     assert fates["cut.dcm"] == ("quarantined", "TRUNCATED_DICOM")
-    assert fates["folder"] == ("quarantined", "UNREADABLE_FILE")
+    assert fates["folder"] == ("quarantined", "LINK_OUTSIDE")
     assert report.seen == len(fates) == 12
     assert report.exit_code == 1
     assert {facts["Subject"] for facts in map(site.facts, site.sessions())} == _subjects(site)
@@ -208,7 +208,7 @@ def test_a_link_to_a_folder_outside_is_not_followed_silently(site: Site, tmp_pat
     write_series(elsewhere, PatientID="HB0500")
     (inbox / "folder").symlink_to(elsewhere)
     site.take_in(inbox)
-    assert site.fates(inbox)["folder"] == ("quarantined", "UNREADABLE_FILE")
+    assert site.fates(inbox)["folder"] == ("quarantined", "LINK_OUTSIDE")
 
 
 def test_a_series_without_geometry_is_refused_and_the_rest_published(site: Site, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from heartbrain_ingest.filesystem import memory_folder
-from heartbrain_ingest.pipeline import exclusive
+from heartbrain_ingest.lock import exclusive
 from heartbrain_ingest.settings import load_settings
 from tests.pipeline.conftest import TakenIn
 from tests.pipeline.scans import write_series
@@ -195,6 +196,7 @@ def test_a_second_run_at_the_same_time_says_so_and_does_nothing(undisturbed: Tak
         second = site.run("ingest", "--inbox", undisturbed.inbox)
     assert [path.exists() for path in work] == [True] * len(work)
     assert second.code == 2
-    assert f"Another run works on this archive: wait until it ends, or stop it. (process {os.getpid()})" in second.err
+    assert "Another run works on this archive: wait until it ends, or stop it. (process " in second.err
+    assert f"process {os.getpid()} on {socket.gethostname()}, for " in second.err
     assert site.tree() == {}
     assert site.run("ingest", "--inbox", undisturbed.inbox).code == 0

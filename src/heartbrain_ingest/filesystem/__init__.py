@@ -5,6 +5,7 @@ from heartbrain_ingest.filesystem.layout import EXPERIMENTAL_DATA, delivery_fold
 from heartbrain_ingest.filesystem.packing import pack, pack_file
 from heartbrain_ingest.filesystem.publish import checksum_list, publish, sync_tree
 from heartbrain_ingest.filesystem.readme import ReadmeHeader, read_header, write_readme
+from heartbrain_ingest.filesystem.refused import keep_refused, refused_folder
 from heartbrain_ingest.filesystem.scratch import memory_folder
 
 __all__ = [
@@ -14,11 +15,13 @@ __all__ = [
     "check_tree",
     "checksum_list",
     "delivery_folder",
+    "keep_refused",
     "memory_folder",
     "pack",
     "pack_file",
     "publish",
     "read_header",
+    "refused_folder",
     "safe_label",
     "sync_tree",
     "write_readme",

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from heartbrain_ingest.filesystem import sync_tree
+
 MOST_MEMBERS = 1_000_000
 _BLOCK = 1 << 20
 _TAR_MAGIC = b"ustar"
@@ -31,8 +33,8 @@ def looks_like_archive(head: bytes) -> bool:
 def unpack(archive: Path, target: Path, *, limit: int) -> None:
     """Unpack the plain files of a zip or tar (also compressed) into a folder, which appears only when it is complete.
 
-    Names that lead out of the folder lose what leads out; links and devices are left out; a second member of one name
-    gets a number.
+    Names start in the folder, also absolute ones; links and devices are left out; a second member of one name gets a
+    number.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def unpack(archive: Path, target: Path, *, limit: int) -> None:
     Raises
     ------
     ArchiveError
-        TOO_LARGE, or DAMAGED_ARCHIVE (also for an encrypted one).
+        TOO_LARGE, UNSAFE_NAME for a name with `..`, or DAMAGED_ARCHIVE (also for an encrypted one).
     """
     if target.is_dir():
         return
@@ -65,6 +67,7 @@ def unpack(archive: Path, target: Path, *, limit: int) -> None:
     except ArchiveError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    sync_tree(partial)
     partial.rename(target)
 
 
@@ -84,7 +87,9 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def _place(folder: Path, name: str) -> Path:
-    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in {"/", "..", "."}]
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in {"/", "."}]
+    if ".." in parts:
+        raise ArchiveError("UNSAFE_NAME")
     # A component as long as the file system allows leaves no room for a number.
     path = folder.joinpath(*(part.replace("\0", "_")[:200] for part in parts or ["member"]))
     number = 1

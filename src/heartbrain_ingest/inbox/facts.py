@@ -119,7 +119,7 @@ def classify_files(files: Iterable[FoundFile], *, limit: int) -> Iterable[tuple[
 
 def _classify(found: FoundFile, limit: int) -> tuple[FileFacts, DicomFile | None]:
     if not found.readable:
-        return FileFacts(found=found, kind="other", code="UNREADABLE_FILE"), None
+        return FileFacts(found=found, kind="other", code=found.code), None
     if found.size == 0:
         return FileFacts(found=found, kind="other", code="EMPTY_FILE"), None
     try:
@@ -149,6 +149,8 @@ def _classify_stream(found: FoundFile, head: bytes, stream: _Stream, size: int) 
         refusal = "TRUNCATED_DICOM" if error.code == "TRUNCATED_DICOM" else "INVALID_DICOM"
         return FileFacts(found=found, kind="dicom", code=refusal, sha256=_digest(stream)), None
     code = _refuse(header, facts)
+    if code is not None and found.waived and (code, _digest(stream)) in found.waived:
+        code = None
     if code is None:
         return FileFacts(found=found, kind="dicom", dicom=facts), header
     return FileFacts(found=found, kind="dicom", code=code, dicom=facts, sha256=_digest(stream)), None

@@ -6,6 +6,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,15 @@ class FoundFile:
     path: str
     size: int
     mtime_ns: int
-    #: False for what can't be opened: links out of the inbox, devices, files without read permission.
-    readable: bool = True
+    #: Why it can't be opened, as an issue code: a link out of the inbox, no plain file, no permission.
+    code: str | None = None
+    #: What a steward released of it: (issue code, SHA-256 of the content that was looked at).
+    waived: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def readable(self) -> bool:
+        """Say whether the file can be opened."""
+        return self.code is None
 
 
 class UnpackedTooLargeError(Exception):
@@ -40,7 +48,7 @@ def walk(inbox: Path) -> Iterator[FoundFile]:
     """
     root = inbox.resolve()
     if root.is_file():
-        yield _describe(str(root), root)
+        yield describe(str(root), root)
         return
     stack = [str(root)]
     while stack:
@@ -49,7 +57,7 @@ def walk(inbox: Path) -> Iterator[FoundFile]:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
-            yield FoundFile(path=folder, size=0, mtime_ns=0, readable=False)
+            yield FoundFile(path=folder, size=0, mtime_ns=0, code="UNREADABLE_FILE")
             continue
         for entry in entries:
             if entry.name == COMPLETE_NAME:
@@ -57,19 +65,26 @@ def walk(inbox: Path) -> Iterator[FoundFile]:
             if entry.is_dir(follow_symlinks=False):
                 subfolders.append(entry.path)
             else:
-                yield _describe(entry.path, root)
+                # What vanishes while one looks was renamed or taken away by who is writing it.
+                with suppress(FileNotFoundError):
+                    yield describe(entry.path, root)
         stack.extend(reversed(subfolders))
 
 
-def _describe(path: str, root: Path) -> FoundFile:
+def describe(path: str, root: Path) -> FoundFile:
+    """Give a file as the file system describes it; a link that leads out of the root can't be read."""
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
         target = Path(os.path.realpath(path))
         if not target.is_relative_to(root) or not target.is_file():
-            return FoundFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, readable=False)
+            return FoundFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, code="LINK_OUTSIDE")
         status = target.stat()
-    readable = stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK)
-    return FoundFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, readable=readable)
+    code = None
+    if not stat.S_ISREG(status.st_mode):
+        code = "NOT_A_FILE"
+    elif not os.access(path, os.R_OK):
+        code = "UNREADABLE_FILE"
+    return FoundFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, code=code)
 
 
 def read_content(path: str, *, limit: int) -> bytes:

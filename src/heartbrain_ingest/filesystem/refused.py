@@ -1,0 +1,28 @@
+"""What the audit refused: kept in the identified zone until a steward has looked at it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+
+def refused_folder(quarantine: Path, delivery: int) -> Path:
+    """Give the folder that holds what was made of a refused delivery."""
+    return quarantine / f"delivery-{delivery}"
+
+
+def keep_refused(quarantine: Path, delivery: int, built: Path | None) -> None:
+    """Take what was made of a refused delivery into the quarantine, and away what was there of it before.
+
+    Parameters
+    ----------
+    built
+        The staged folder; None when the delivery is not refused any more.
+    """
+    target = refused_folder(quarantine, delivery)
+    if target.exists():
+        shutil.rmtree(target)
+    if built is not None:
+        quarantine.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target.mkdir(mode=0o700)
+        shutil.move(built, target / built.name)
