@@ -10,6 +10,7 @@ from heartbrain_ingest.physio.matching import (
     scan_duration,
     with_uuids,
 )
+from heartbrain_ingest.physio.names import read_image_uuid
 from heartbrain_ingest.physio.reader import Format, find_format, is_physio_log, read_recording, read_recordings
 from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError
 from heartbrain_ingest.physio.rules import PhysioRules, RecordingName, identify, load_rules
@@ -38,6 +39,7 @@ __all__ = [
     "load_rules",
     "match_recordings",
     "physio_stem",
+    "read_image_uuid",
     "read_recording",
     "read_recordings",
     "scan_duration",

@@ -38,10 +38,6 @@ INFO_ROW = re.compile(
 LOG_NAME = re.compile(r"_(ECG|PULS|RESP|EXT)\.log$")
 
 BLOCK = 1024
-#: What the sequence writes into the protocol of its images: the UUID of the measurement.
-IMAGE_UUID = re.compile(rb'sWipMemBlock\.tFree\s*=\s*"{1,2}([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\|\|')
-#: A header ends before; the protocol stands in it as text.
-LONGEST_HEADER = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,21 +74,6 @@ def read_cmrr_log(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
         if info.type == INFO_TYPE and info.header.get("UUID") == log.header.get("UUID"):
             starts = _volume_starts(info)
     return (_recording(log, starts, rules),)
-
-
-def read_image_uuid(path: Path) -> str | None:
-    """Give the UUID of the measurement that an image of a CMRR sequence carries, as its recordings do.
-
-    Returns
-    -------
-    None where the file can't be read or holds none.
-    """
-    try:
-        with path.open("rb") as file:
-            found = IMAGE_UUID.search(file.read(LONGEST_HEADER))
-    except OSError:
-        return None
-    return found[1].decode("ascii").lower() if found else None
 
 
 def read_cmrr_payload(payload: bytes, rows: int, rules: PhysioRules) -> tuple[Recording, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heartbrain_ingest.physio.names import read_image_uuid
 from heartbrain_ingest.physio.recording import MS_PER_DAY, Clock, Recording
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ class ImageSpan:
 
 def with_uuids(images: Sequence[ImageSpan], sources: Sequence[Path | None]) -> tuple[ImageSpan, ...]:
     """Give the images with the UUID that stands in one original DICOM file of each."""
-    from heartbrain_ingest.physio.cmrr import read_image_uuid  # noqa: PLC0415 - loads numpy
-
     found = {source: read_image_uuid(source) for source in set(sources) if source is not None}
     return tuple(
         image if source is None else replace(image, uuid=found[source])

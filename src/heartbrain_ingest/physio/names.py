@@ -1,4 +1,4 @@
-"""How the files of Philips, GE, BrainVision and BIOPAC are told from others, without loading their readers."""
+"""How files are told from others without loading their readers, and what an image says of its recordings."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ GE_NAME = re.compile(
 #: Revisions that AcqKnowledge has written, from 2 to 5.
 BIOPAC_REVISIONS = range(30, 200)
 
+#: What a CMRR sequence writes into the protocol of its images: the UUID of the measurement.
+IMAGE_UUID = re.compile(rb'sWipMemBlock\.tFree\s*=\s*"{1,2}([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\|\|')
+#: A header ends before; the protocol stands in it as text.
+LONGEST_HEADER = 4 * 1024 * 1024
+
 
 def is_biopac(path: Path, head: bytes) -> bool:
     """Tell by extension and revision: two bytes that nobody uses, then the revision in either byte order."""
@@ -27,3 +32,18 @@ def is_biopac(path: Path, head: bytes) -> bool:
 def is_brainvision_samples(path: Path) -> bool:
     """Tell whether a file holds the samples that a header beside it opens."""
     return path.suffix.lower() in {".eeg", ".dat"} and path.with_suffix(".vhdr").is_file()
+
+
+def read_image_uuid(path: Path) -> str | None:
+    """Give the UUID of the measurement that an image of a CMRR sequence carries, as its recordings do.
+
+    Returns
+    -------
+    None where the file can't be read or holds none.
+    """
+    try:
+        with path.open("rb") as file:
+            found = IMAGE_UUID.search(file.read(LONGEST_HEADER))
+    except OSError:
+        return None
+    return found[1].decode("ascii").lower() if found else None
