@@ -32,6 +32,7 @@ from heartbrain_ingest.inbox import (
 from heartbrain_ingest.inbox.files import COMPLETE_NAME, describe
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, DeliveryState, FileRow, Ledger, Outcome
+from heartbrain_ingest.recordings import find_delivery
 from heartbrain_ingest.report import Progress
 from heartbrain_ingest.settings import Settings
 
@@ -237,7 +238,9 @@ class Arrivals:
                 recordings.append(row)
             elif row.kind == "lab":
                 tables.append(row)
-        retry = self._ledger.files("delivery IS NULL AND code = ?", ("PHYSIO_NO_SESSION",))
+        retry = self._ledger.files(
+            "delivery IS NULL AND kind = 'physio' AND code IN (?, ?)", ("PHYSIO_NO_SESSION", "PHYSIO_AMBIGUOUS")
+        )
         recordings += list(retry)
         with self._ledger.transaction():
             for key, one in sorted(_visits(fresh), key=lambda item: item[1].order):
@@ -271,19 +274,14 @@ class Arrivals:
         self._ledger.assign(fresh.ids, identifier)
 
     def _assign_recording(self, row: FileRow) -> None:
-        path = PurePosixPath(row.path)
-        below = path.relative_to(self._inbox) if path.is_relative_to(self._inbox) else PurePosixPath(path.name)
-        name = physio.identify(below, self._physio)
-        matches = []
-        if name is not None and (name.patient_id or name.day):
-            matches = self._ledger.sessions_on(name.patient_id, name.day.isoformat() if name.day else None)
-        if len(matches) != 1:
-            code = "PHYSIO_AMBIGUOUS" if matches else "PHYSIO_NO_SESSION"
-            self._ledger.settle([(row.id, Outcome.QUARANTINED, code, None, None)])
+        try:
+            delivery = find_delivery(row, self._ledger, self._physio, self._inbox)
+        except physio.RecordingError as error:
+            self._ledger.settle([(row.id, Outcome.QUARANTINED, error.code, None, None)])
             return
-        self._ledger.assign([row.id], matches[0])
+        self._ledger.assign([row.id], delivery)
         self._ledger.settle([(row.id, Outcome.WAITING, None, None, None)])
-        self._ledger.set_state(matches[0], DeliveryState.WAITING)
+        self._ledger.set_state(delivery, DeliveryState.WAITING)
 
     def _assign_table(self, row: FileRow) -> None:
         # After a change of the rules the same table is another delivery: what was refused can be taken now.

@@ -37,6 +37,7 @@ _ACQUISITION_DATE: Final = 0x00080022
 _CONTENT_DATE: Final = 0x00080023
 _STUDY_TIME: Final = 0x00080030
 _SERIES_TIME: Final = 0x00080031
+_IMAGE_TYPE: Final = 0x00080008
 _MODALITY: Final = 0x00080060
 _STATION_NAME: Final = 0x00081010
 _STUDY_DESCRIPTION: Final = 0x00081030
@@ -53,6 +54,12 @@ _IMAGES_IN_ACQUISITION: Final = 0x00201002
 _SERIES_RELATED_INSTANCES: Final = 0x00201209
 _BURNED_IN_ANNOTATION: Final = 0x00280301
 _WAVEFORM_SEQUENCE: Final = 0x54000100
+#: Storage classes of ECG, arterial pulse and respiration waveforms (PS3.4 B.5) start so.
+RECORDED_WAVEFORMS: Final = (
+    "1.2.840.10008.5.1.4.1.1.9.1.",
+    "1.2.840.10008.5.1.4.1.1.9.5.1",
+    "1.2.840.10008.5.1.4.1.1.9.6.1",
+)
 _SHARED_FUNCTIONAL_GROUPS: Final = 0x52009229
 
 
@@ -148,6 +155,8 @@ def _classify_stream(found: FoundFile, head: bytes, stream: _Stream, size: int) 
     except DicomFileError as error:
         refusal = "TRUNCATED_DICOM" if error.code == "TRUNCATED_DICOM" else "INVALID_DICOM"
         return FileFacts(found=found, kind="dicom", code=refusal, sha256=_digest(stream)), None
+    if _is_recording(header):
+        return FileFacts(found=found, kind="physio", dicom=facts, sha256=_digest(stream)), None
     code = _refuse(header, facts)
     if code is not None and found.waived and (code, _digest(stream)) in found.waived:
         code = None
@@ -188,13 +197,16 @@ def _classify_other(found: FoundFile, head: bytes) -> FileFacts:
     from pathlib import Path  # noqa: PLC0415 - keeps the hot path free of it
 
     from heartbrain_ingest.lab import is_lab_table  # noqa: PLC0415 - only when such a file is met
-    from heartbrain_ingest.physio import is_physio_log  # noqa: PLC0415 - the same
+    from heartbrain_ingest.physio import Format, find_format  # noqa: PLC0415 - the same
 
     path = Path(found.path)
     with path.open("rb") as file:
         digest = _digest(file)
-    if is_physio_log(path):
-        return FileFacts(found=found, kind="physio", sha256=digest)
+    form = find_format(path)
+    if form not in {None, Format.DICOM}:
+        return FileFacts(
+            found=found, kind="physio", sha256=digest, code="PHYSIO_PART" if form is Format.PART else None
+        )
     if is_lab_table(path):
         return FileFacts(found=found, kind="lab", sha256=digest)
     if looks_like_archive(head):
@@ -258,6 +270,15 @@ def _refuse(header: DicomFile, facts: DicomFacts) -> str | None:
     if not facts.series or not facts.instance:
         return "INVALID_DICOM"
     return None
+
+
+def _is_recording(header: DicomFile) -> bool:
+    """Tell whether an object is a recording that `physio` reads: a waveform, or what a CMRR sequence logged."""
+    if header.is_cut_short or header.has_pixels:
+        return False
+    if _WAVEFORM_SEQUENCE in header.elements:
+        return header.text(_SOP_CLASS).startswith(RECORDED_WAVEFORMS)
+    return header.text(_MODALITY) == "MR" and "PHYSIO" in header.text(_IMAGE_TYPE).split("\\")
 
 
 def _digest(stream: _Stream) -> str:
