@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from hpc_bridge.bucket import Bucket, BucketSettings, FolderBucket, MemoryBucket, open_bucket
+from hpc_bridge.bucket.s3 import S3Bucket
 from hpc_bridge.digests import nonce
 from hpc_bridge.protocol import Journal, Side, SigningKey
 from tests.hpc_bridge.stores import MotoServer
+from tests.services.rgw import Rgw
 
 
 class Clock:
@@ -48,17 +50,34 @@ def moto_server() -> Iterator[MotoServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "folder", "moto"])
+@pytest.fixture(params=["memory", "folder", "moto", "rgw"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
-    """Give an empty store; tests/services runs the same tests on a real Ceph RGW by overriding this fixture."""
+    """Give an empty store; `rgw` is a real Ceph RGW over TLS, which skips where its packages are not installed."""
     if request.param == "memory":
         return MemoryBucket()
     if request.param == "folder":
         return FolderBucket(tmp_path / "bucket")
+    if request.param == "rgw":
+        rgw: Rgw = request.getfixturevalue("rgw")
+        owner = rgw.user("rdm")
+        return open_bucket(BucketSettings(bucket=rgw.bucket(owner), prefix="site/", **rgw.settings(owner, tmp_path)))
     server: MotoServer = request.getfixturevalue("moto_server")
     name = f"b{nonce()[:12]}"
     server.client().create_bucket(Bucket=name)
     return open_bucket(BucketSettings(kind="s3", bucket=name, prefix="site/", **server.address(tmp_path)))
+
+
+@pytest.fixture(params=["moto", "rgw"])
+def s3_bucket(request: pytest.FixtureRequest, tmp_path: Path) -> S3Bucket:
+    """Give an empty S3 store, for tests that look at its requests."""
+    if request.param == "rgw":
+        rgw: Rgw = request.getfixturevalue("rgw")
+        owner = rgw.user("rdm")
+        return S3Bucket(rgw.client(owner, endpoint=rgw.tls_endpoint), rgw.bucket(owner))
+    server: MotoServer = request.getfixturevalue("moto_server")
+    name = f"b{nonce()[:12]}"
+    server.client().create_bucket(Bucket=name)
+    return S3Bucket(server.client(), name)
 
 
 @pytest.fixture

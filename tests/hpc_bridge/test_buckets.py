@@ -13,7 +13,6 @@ from hpc_bridge.bucket.s3 import S3Bucket
 from hpc_bridge.bucket.transfer import PART
 from hpc_bridge.digests import file_digest
 from hpc_bridge.errors import BucketError, SettingsError, TooLargeError, UnsuitableBucketError, VerificationError
-from tests.hpc_bridge.stores import MotoServer
 
 
 def test_what_was_put_is_listed_and_read(bucket: Bucket) -> None:
@@ -106,35 +105,31 @@ def test_where_conditions_are_refused_creating_looks_first() -> None:
     assert not store.create("open/a", b"2")
 
 
-def test_a_broken_upload_sends_only_the_parts_that_are_missing(moto_server: MotoServer, tmp_path: Path) -> None:
-    client = moto_server.client()
-    client.create_bucket(Bucket="resume")
+def test_a_broken_upload_sends_only_the_parts_that_are_missing(s3_bucket: S3Bucket, tmp_path: Path) -> None:
+    client, name = s3_bucket.client, s3_bucket.name
     source = tmp_path / "source"
     source.write_bytes(os.urandom(2 * PART + 7))
     sha256 = file_digest(source)
-    upload = client.create_multipart_upload(Bucket="resume", Key="f", Metadata={"sha256": sha256})["UploadId"]
-    client.upload_part(Bucket="resume", Key="f", UploadId=upload, PartNumber=1, Body=source.read_bytes()[:PART])
+    upload = client.create_multipart_upload(Bucket=name, Key="f", Metadata={"sha256": sha256})["UploadId"]
+    client.upload_part(Bucket=name, Key="f", UploadId=upload, PartNumber=1, Body=source.read_bytes()[:PART])
     sent: list[int] = []
     client.meta.events.register(
         "before-call.s3.UploadPart", lambda params, **_: sent.append(params["url"].count("partNumber"))
     )
-    bucket = S3Bucket(client, "resume")
-    bucket.upload(source, "f", sha256=sha256)
+    s3_bucket.upload(source, "f", sha256=sha256)
     assert len(sent) == 2
-    bucket.upload(source, "f", sha256=sha256)
+    s3_bucket.upload(source, "f", sha256=sha256)
     assert len(sent) == 2
-    bucket.download("f", tmp_path / "target", size=2 * PART + 7, sha256=sha256)
+    s3_bucket.download("f", tmp_path / "target", size=2 * PART + 7, sha256=sha256)
     assert file_digest(tmp_path / "target") == sha256
 
 
-def test_a_broken_download_fetches_only_the_parts_that_are_missing(moto_server: MotoServer, tmp_path: Path) -> None:
-    client = moto_server.client()
-    client.create_bucket(Bucket="again")
+def test_a_broken_download_fetches_only_the_parts_that_are_missing(s3_bucket: S3Bucket, tmp_path: Path) -> None:
+    client = s3_bucket.client
     source = tmp_path / "source"
     source.write_bytes(os.urandom(2 * PART + 7))
     sha256 = file_digest(source)
-    bucket = S3Bucket(client, "again")
-    bucket.upload(source, "f", sha256=sha256)
+    s3_bucket.upload(source, "f", sha256=sha256)
     draft = tmp_path / f".target.{sha256[:16]}.part"
     draft.write_bytes(source.read_bytes()[:PART] + bytes(PART + 7))
     draft.with_suffix(".json").write_text("[0]")
@@ -142,7 +137,7 @@ def test_a_broken_download_fetches_only_the_parts_that_are_missing(moto_server: 
     client.meta.events.register(
         "before-call.s3.GetObject", lambda params, **_: fetched.append(params["headers"]["Range"])
     )
-    bucket.download("f", tmp_path / "target", size=2 * PART + 7, sha256=sha256)
+    s3_bucket.download("f", tmp_path / "target", size=2 * PART + 7, sha256=sha256)
     assert len(fetched) == 2
     assert file_digest(tmp_path / "target") == sha256
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]

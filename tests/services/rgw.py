@@ -244,6 +244,14 @@ class Rgw:
             ),
         )
 
+    def settings(self, credentials: Credentials, folder: Path) -> dict[str, Any]:
+        """Give what `BucketSettings` needs to reach this server over TLS; the credentials are written into `folder`."""
+        path = folder / f"{credentials.user}.credentials"
+        path.touch(mode=0o600)
+        lines = {"aws_access_key_id": credentials.access_key, "aws_secret_access_key": credentials.secret_key}
+        path.write_text("[default]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items()))
+        return {"kind": "s3", "endpoint": self.tls_endpoint, "ca_file": self.ca, "credentials_file": path}
+
     def bucket(self, owner: Credentials) -> str:
         """Make a bucket with a fresh name; give the name."""
         name = f"test-{secrets.token_hex(6)}"
