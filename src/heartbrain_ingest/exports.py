@@ -120,11 +120,10 @@ def _references(records: Iterable[Any]) -> set[int]:
 def _paths(identifiers: Sequence[int]) -> list[str]:
     import linkahead  # noqa: PLC0415 - the same
 
+    client: Any = linkahead
     paths = []
     for start in range(0, len(identifiers), _BATCH):
-        container = linkahead.Container().extend(
-            [linkahead.File(id=one) for one in identifiers[start : start + _BATCH]]
-        )
+        container = client.Container().extend([client.File(id=one) for one in identifiers[start : start + _BATCH]])
         container.retrieve()
         paths += [str(file.path) for file in container]
     return paths

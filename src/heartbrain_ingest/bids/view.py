@@ -11,11 +11,11 @@ from typing import Any
 
 from heartbrain_ingest.bids.tables import Session, write_dataset_files, write_derivative_files, write_scans
 from heartbrain_ingest.errors import HeartbrainError
-from heartbrain_ingest.pictures import KINDS, picture_stem
+from heartbrain_ingest.pictures import picture_stem
 
 _SUBJECT_LEVEL = "bids::"
-# Below sourcedata/, these hold what images were made of, not images.
-_NO_IMAGES = frozenset({"dicom", "physio"})
+# Below sourcedata/: what the images were made of.
+_INSTANCES = "dicom"
 
 #: A session and its files: published path -> path in the dataset.
 _Plan = tuple[Session, list[tuple[Path, Path]]]
@@ -128,7 +128,7 @@ def _files(session: Session) -> Iterator[tuple[Path, Path]]:
     source = folder / "sourcedata"
     for file in sorted(source.rglob("*")):
         inside = file.relative_to(source)
-        if file.is_file() and inside.parts[0] not in _NO_IMAGES:
+        if file.is_file() and inside.parts[0] != _INSTANCES:
             yield file, Path("sourcedata", session.subject, session.session, inside)
 
 
@@ -163,7 +163,7 @@ def _pictures(image: Path) -> Iterator[Path]:
     folder = next((parent for parent in image.parents if (parent / "session.json").is_file()), None)
     if folder is not None:
         stem = folder / picture_stem(PurePosixPath(image.parent.relative_to(folder), _stem(image)))
-        yield from (stem.with_name(f"{stem.name}_{kind}.png") for kind in KINDS)
+        yield from (file for file in stem.parent.glob("*") if file.name.rpartition("_")[0] == stem.name)
 
 
 def _entities(parsed: dict[str, Any]) -> dict[str, Any]:
