@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -145,9 +146,29 @@ class Daemon:
         self._keepers.clear()
 
 
-def run(argv: list[str], *, env: Mapping[str, str], seconds: float = 60, stdin: str = "") -> str:
-    """Run a command to its end and give what it printed; raise `ServiceError` with its complaint when it fails."""
-    done = subprocess.run(argv, env=env, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
+def run(
+    argv: list[str], *, env: Mapping[str, str], seconds: float = 60, stdin: str = "", user: str | None = None
+) -> str:
+    """Run a command to its end, as another `user` if root wants, and give what it printed.
+
+    Raises
+    ------
+    ServiceError
+        With its complaint, when it fails.
+    """
+    done = subprocess.run(
+        argv,
+        env=env,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        user=user,
+        group=pwd.getpwnam(user).pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
     if done.returncode != 0:
-        raise ServiceError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
+        words = done.stderr.strip() or done.stdout.strip()
+        raise ServiceError(f"{' '.join(argv)}: exit {done.returncode}: {words}")
     return done.stdout

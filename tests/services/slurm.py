@@ -151,9 +151,9 @@ class Slurm:
         """Give the node's state in the long form of `sinfo`, without its flags."""
         return run(["sinfo", "--noheader", "--Node", "--format=%T"], env=self.env).strip().rstrip("*~#!%$@^-")
 
-    def command(self, *argv: str) -> str:
-        """Run one of Slurm's commands on this cluster."""
-        return run(list(argv), env=self.env)
+    def command(self, *argv: str, user: str | None = None) -> str:
+        """Run one of Slurm's commands on this cluster, as another `user` if root wants."""
+        return run(list(argv), env=self.env, user=user)
 
     def scontrol(self, *argv: str, check: bool = True) -> str:
         """Run `scontrol`; without `check` a failure is an answer too."""
@@ -164,10 +164,11 @@ class Slurm:
                 raise
             return str(error)
 
-    def sbatch(self, script: str, *options: str) -> str:
+    def sbatch(self, script: str, *options: str, user: str | None = None) -> str:
         """Submit a job whose script is given as text (`#!/bin/sh` is put before it); give its id."""
         usual = ["--parsable", f"--chdir={self.folder / 'home'}", "--job-name=test", "--output=%x-%j.out"]
-        return run(["sbatch", *usual, *options], env=self.env, stdin=f"#!/bin/sh\n{script}\n").strip()
+        argv = ["sbatch", *usual, *options]
+        return run(argv, env=self.env, stdin=f"#!/bin/sh\n{script}\n", user=user).strip()
 
     def state(self, job: str) -> str:
         """Give the job's state as `squeue` says it, "" when the controller does not know it (any more)."""

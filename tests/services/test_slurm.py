@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,21 @@ def test_a_cancelled_job_ends_and_what_it_started_with_it(slurm: Slurm) -> None:
     assert slurm.wait(job) == "CANCELLED"
     child = Path("/proc") / pid_file.read_text().strip()
     wait_until(lambda: not child.exists(), what="the end of the job's child")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as two users")
+def test_users_have_their_own_jobs_and_cannot_end_anothers(slurm: Slurm) -> None:
+    mine, theirs = (slurm.sbatch("id --user; exec sleep 600", user=user) for user in ("games", "nobody"))
+    for job in (mine, theirs):
+        slurm.wait(job, states=RUNNING)
+    assert slurm.command("squeue", "--me", "--noheader", "--format=%A", user="games").split() == [mine]
+    with pytest.raises(ServiceError, match="Access/permission denied"):
+        slurm.command("scancel", theirs, user="games")
+    assert slurm.state(theirs) == "RUNNING"
+    slurm.command("scancel", mine, user="games")
+    slurm.command("scancel", theirs, user="nobody")
+    assert {slurm.wait(mine), slurm.wait(theirs)} == {"CANCELLED"}
+    assert output(slurm, mine) != output(slurm, theirs)
 
 
 @pytest.mark.slow
