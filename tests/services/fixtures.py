@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.disk import mounted
 from tests.services.image import make_image, need_charliecloud
 from tests.services.rgw import Rgw, store
 from tests.services.slurm import Slurm, cluster
@@ -55,3 +56,12 @@ def container_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root.mkdir()
     make_image(root)
     return root
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder with room for 4 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    with mounted(folder, megabytes=4):
+        yield folder

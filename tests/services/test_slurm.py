@@ -78,6 +78,12 @@ def test_an_impossible_request_is_refused_and_yet_leaves_a_record(slurm: Slurm) 
         slurm.sbatch("true", "--job-name=impossible", "--mem=1T")
 
 
+def test_a_job_whose_disk_is_full_fails_and_its_output_is_cut(slurm: Slurm, small_disk: Path) -> None:
+    job = slurm.sbatch("head -c 8000000 /dev/zero", f"--output={small_disk}/out")
+    assert slurm.wait(job) == "FAILED"
+    assert (small_disk / "out").stat().st_size <= 4 << 20
+
+
 def test_without_accounting_a_job_is_soon_forgotten(forgetful_slurm: Slurm) -> None:
     job = forgetful_slurm.sbatch("true")
     forgetful_slurm.wait(job)
