@@ -109,6 +109,8 @@ class Slurm:
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(1024))
         controller_port, node_port = free_ports(2)
+        # Named, because else slurmd looks for a mounted cgroup filesystem, which plain containers lack, and gives up.
+        (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         (self.folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 user=pwd.getpwuid(os.getuid()).pw_name,
