@@ -21,6 +21,7 @@ _ELSEWHERE = {
     "linkahead": "heartbrain_ingest.commands.linkahead:linkahead",
     "doctor": "heartbrain_ingest.commands.doctor:doctor",
     "quarantine": "heartbrain_ingest.commands.quarantine:quarantine",
+    "remap": "heartbrain_ingest.commands.remap:remap",
 }
 
 

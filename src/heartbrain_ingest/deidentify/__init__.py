@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from heartbrain_ingest.deidentify.again import Tightener
     from heartbrain_ingest.deidentify.audit import Leak, LeakAudit
     from heartbrain_ingest.deidentify.collector import IdentifierCollector
     from heartbrain_ingest.deidentify.deidentifier import Deidentifier
@@ -23,6 +24,7 @@ _HOMES = {
     "Pseudonyms": "pseudonyms",
     "Rules": "rules",
     "Subject": "pseudonyms",
+    "Tightener": "again",
     "load_rules": "rules",
 }
 
@@ -36,6 +38,7 @@ __all__ = [
     "Pseudonyms",
     "Rules",
     "Subject",
+    "Tightener",
     "load_rules",
 ]
 

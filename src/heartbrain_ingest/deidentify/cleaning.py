@@ -7,6 +7,8 @@ from typing import Final
 
 from heartbrain_ingest.deidentify.identifiers import Matcher
 
+#: A word with a capital, or in capitals, and perhaps another one that is no abbreviation.
+_NAME: Final = r"[A-ZÀ-Þ][\w'-]+(?:[\s_]+[A-ZÀ-Þ][a-zß-ÿ'-]{2,})?"
 #: What looks like an identifier even where no header holds it.
 _SUSPECT: Final = (
     # a UID
@@ -20,9 +22,25 @@ _SUSPECT: Final = (
     re.compile(r"(?<![\d.])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?=\d{4}(?:\d\d)?(?!\d)|(?!\d))"),
     # a phone number, a registration number
     re.compile(r"(?<![\w.])(?:\+\d{1,3}|0\d{1,5})(?:[ /-]\d{2,}){1,5}(?![\d.]*\d)"),
+    re.compile(r"(?i)(?<![^\W_])(?:tel|telefon|phone|fon|fax|mobile?|handy)\b[\s.:]*[+(\d][\d\s/()-]{4,}\d"),
     re.compile(r"(?<![\d.])\d{7,}(?!\.?\d)"),
+    # the number of an insurance, of a case; the forms of the German and of the American ones
+    re.compile(
+        r"(?i)(?<![^\W_])(?:kv-?nr|vers(?:icherten)?-?(?:nr|nummer)|svnr|ahv|ssn|nhs|mrn|pat(?:ienten)?-?(?:id|nr)"
+        r"|fall-?(?:nr|nummer)|case ?no)[\s.:#]*[a-z]?\d[\w.-]*"
+    ),
+    re.compile(r"(?<![^\W_])[A-Z]\d{9}(?![^\W_])"),
+    re.compile(r"(?<![\d.-])\d{3}-\d{2}-\d{4}(?![\d.-])"),
     # somebody with a title
-    re.compile(r"\b(?:Dr|Prof|Mr|Mrs|Ms|Herr|Frau|Hr|Fr)\b\.?(?:\s+(?:med|Dr|phil|rer|nat)\b\.?)*\s+[A-ZÀ-Þ][\w'-]+"),
+    re.compile(
+        r"(?<![^\W_])(?:Dr|DR|Prof|PROF|Mrs|Mr|Ms|Miss|Mme|Herrn?|HERRN?|Frau|FRAU|Hr|Fr|Schwester|Pfleger)\b[\s._]*"
+        r"(?:(?:Prof|Dr|DR|med|phil|rer|nat|dent|habil)\b[\s._]*)*" + _NAME
+    ),
+    # somebody's name or date of birth
+    re.compile(
+        r"(?<![^\W_])(?:geb|Geb|GEB|geborene?|née|nee|born|DOB|dob|Geburts\w+|maiden name)\b[\s.:_]*"
+        r"(?:\d[\d./-]*\d|" + _NAME + ")"
+    ),
 )
 _MOST_TEXTS: Final = 20000
 _MARKS: Final = re.compile(r"([\s_^,;:/\\|-])[\s_^,;:/\\|-]*\Z")

@@ -10,6 +10,7 @@ from pydicom.datadict import keyword_dict
 
 from heartbrain_ingest.deidentify import table
 from heartbrain_ingest.deidentify.identifiers import Identifiers, Kind
+from heartbrain_ingest.deidentify.vocabulary import EQUIPMENT
 from heartbrain_ingest.dicom import DicomFile
 from heartbrain_ingest.dicom.encoding import (
     IMPLICIT_LITTLE,
@@ -78,6 +79,13 @@ def _is_telling(tag: int, vr: str) -> bool:
     if vr == "UI":
         return tag not in _classes()
     return vr in {"SQ", "PN", "DA", "DT"} or tag in _kinds() or tag in _EQUIPMENT
+
+
+def _equipment(text: str) -> set[str]:
+    """Give the words of a make, model or software version that are known to be none of a person, and it as a whole."""
+    words = _WORD.findall(text)
+    known = {word for word in words if word in EQUIPMENT or not word.isalpha()}
+    return known | {text} if len(known) == len(set(words)) else known
 
 
 class IdentifierCollector:
@@ -169,7 +177,7 @@ class IdentifierCollector:
         text = decoded(value, charsets)
         for part in filter(None, (piece.strip(" \0") for piece in text.split("\\"))):
             if tag in _EQUIPMENT:
-                self._equipment.update((part.lower(), *(word.lower() for word in _WORD.findall(part))))
+                self._equipment.update(_equipment(part.lower()))
             elif vr == "PN":
                 self._values.update((Kind.NAME, group.strip(" ^")) for group in part.split("=") if group.strip(" ^"))
             elif vr in {"DA", "DT"}:

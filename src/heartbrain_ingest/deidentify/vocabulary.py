@@ -11,6 +11,20 @@ from typing import Any, Final
 
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_CLEAN
 
+#: Words by which makers, models and software of scanners are known; another word in those attributes may be a name.
+EQUIPMENT: Final = frozenset(
+    (
+        "achieva", "aera", "allegra", "altea", "amira", "ambition", "ascent", "aurora", "avanto", "bay", "biograph",
+        "brainlab", "bruker", "canon", "centricity", "cima", "connectom", "corporation", "discovery", "eclipse",
+        "elan", "elition", "enhanced", "espree", "evolution", "excite", "explorer", "fit", "flow", "free", "fx",
+        "galan", "gmbh", "healthcare", "healthineers", "hitachi", "hdx", "hdxt", "highspeed", "imaging", "ingenia",
+        "insight", "intera", "korea", "lumina", "magnetom", "mec", "medical", "mediso", "mhz", "mr", "mri",
+        "neusoft", "nova", "numaris", "optima", "orian", "panorama", "paravision", "pet", "pharmascan", "philips",
+        "pioneer", "premier", "prisma", "release", "se", "sempra", "sensation", "siemens", "signa", "skyra", "sola",
+        "spectra", "sv", "syngo", "symphony", "systems", "tesla", "tim", "titan", "toshiba", "trillium", "triton",
+        "trio", "uih", "umr", "united", "vantage", "verio", "version", "vida", "viva", "xa", "xgv", "xr",
+    )
+)  # fmt: skip
 #: What stands between blanks and separators.
 _PIECE: Final = re.compile(r"[^\s^,;:|/\\_]+")
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
