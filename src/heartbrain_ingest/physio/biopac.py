@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ def read_biopac(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
     """
     import bioread  # noqa: PLC0415 - only where such a file is met
 
+    logging.getLogger("bioread").setLevel(logging.CRITICAL)  # what is wrong with a file is said by its code
     try:
         content: Any = bioread.read_file(str(path))
         channels = [_channel(one) for one in content.channels]
@@ -45,7 +47,7 @@ def _channel(channel: Any) -> Channel:
 
 
 def _begin(content: Any, time_zone: str | None) -> datetime | None:
-    first = next((one for one in content.event_markers if one.sample_index == 0 and one.date_created_utc), None)
+    first = next((one for one in content.event_markers or () if one.sample_index == 0 and one.date_created_utc), None)
     if time_zone is None or first is None:
         return None
     moment: datetime = first.date_created_utc.astimezone(ZoneInfo(time_zone)).replace(tzinfo=None)
