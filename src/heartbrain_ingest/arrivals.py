@@ -127,7 +127,7 @@ class Arrivals:
         self._progress.begin("Looking through the inbox", None)
         if not os.access(self._inbox, os.R_OK):
             raise SettingsError("the inbox can't be read; it needs to exist and to be open to this user")
-        self._check_labels()
+        self.check_labels()
         self._take_note(walk(self._inbox))
         self._take_note(self._released_members())
         with self._ledger.transaction():
@@ -139,7 +139,7 @@ class Arrivals:
             deeper = self._ledger.files(_ARCHIVES, (Outcome.WAITING,))
             self._ledger.settle([(row.id, Outcome.QUARANTINED, "ARCHIVE_DEPTH", None, None) for row in list(deeper)])
 
-    def _check_labels(self) -> None:
+    def check_labels(self) -> None:
         """Refuse a key, or labels of the steward, that would give published subjects another pseudonym.
 
         Raises

@@ -7,6 +7,7 @@ anywhere is taken up by the next one with the same result.
 from __future__ import annotations
 
 import gc
+import hashlib
 import logging
 import pickle
 import secrets
@@ -17,9 +18,10 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 
-from heartbrain_ingest import crawl, laboratory, physio, workers
+from heartbrain_ingest import __version__, crawl, laboratory, physio, workers
 from heartbrain_ingest.arrivals import Arrivals, first_row, study_date, study_key
 from heartbrain_ingest.bids import load_naming_rules
+from heartbrain_ingest.convert import tool_version
 from heartbrain_ingest.deidentify import Identifiers, Pseudonyms, load_rules
 from heartbrain_ingest.errors import DatabaseError, HeartbrainError, LedgerError
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, keep_refused, memory_folder, publish
@@ -113,21 +115,25 @@ class Run:
             self._memory = memory_folder(self._settings.folders.state)
         try:
             self._recover()
-            self._arrivals.scan()
-            self._arrivals.group()
-            if self._options.dry_run:
-                self._announce()
-            else:
-                self._crawl()
-                self._publish_deliveries()
-            self._balance()
-            self._arrivals.tidy()
+            self._do()
         finally:
             if self._executor is not None:
                 self._executor.shutdown(cancel_futures=True)
             shutil.rmtree(self._staging, ignore_errors=True)
             if self._memory is not None:
                 shutil.rmtree(self._memory, ignore_errors=True)
+
+    def _do(self) -> None:
+        """Take in what is in the inbox."""
+        self._arrivals.scan()
+        self._arrivals.group()
+        if self._options.dry_run:
+            self._announce()
+        else:
+            self._crawl()
+            self._publish_deliveries()
+        self._balance()
+        self._arrivals.tidy()
 
     # taking up an interrupted run
 
@@ -146,10 +152,18 @@ class Run:
                     self._ledger.drop_outcomes(delivery.id)
                     self._ledger.set_state(delivery.id, DeliveryState.WAITING)
 
+    def _made_with(self) -> str:
+        """Give the digest of all that decides what is made of the same files."""
+        settings = self._settings
+        digest = hashlib.sha256(f"{__version__} {tool_version()}".encode())
+        for name in ("deidentification.yml", "bids_rules.yml"):
+            digest.update(settings.rules(name).read_bytes())
+        return digest.hexdigest()
+
     def _mark_published(self, delivery: int, target: str) -> None:
         with self._ledger.transaction():
             self._ledger.apply_outcomes(delivery)
-            self._ledger.add_folder(delivery, target)
+            self._ledger.add_folder(delivery, target, self._made_with())
             self._ledger.set_state(delivery, DeliveryState.PUBLISHED)
 
     # building and publishing
@@ -291,6 +305,10 @@ class Run:
                 for row in (*plan.rows, *plan.recordings)
                 if row.outcome is Outcome.WAITING
             ]
+        self._take_over(delivery, plan, built, work)
+
+    def _take_over(self, delivery: Delivery, plan: SessionPlan, built: BuiltSession, work: Path) -> None:
+        """Publish what was built, or note why it is not."""
         self._report.warnings.update(built.warnings)
         settled = [(one.file_id, one.outcome, one.code, one.destination, one.sha256) for one in built.outcomes]
         target = f"{EXPERIMENTAL_DATA}/{plan.project}/{plan.folder_name}"
@@ -308,6 +326,9 @@ class Run:
             log.info("published %s", target)
             # The workers go on with the next sessions meanwhile.
             self._crawl()
+        self._clear(work)
+
+    def _clear(self, work: Path) -> None:
         shutil.rmtree(self._staging / work, ignore_errors=True)
 
     def _publish(

@@ -53,6 +53,8 @@ class SessionPlan:
     #: Codes to note for the whole session, such as SUBJECT_CONFLICT.
     codes: tuple[str, ...] = ()
     releases: tuple[Release, ...] = ()
+    #: The published folder that is made again of its own stored DICOM; None where files of the inbox are taken in.
+    again: Path | None = None
 
     def lets_pass(self, code: str, sha256: str | None) -> bool:
         """Say whether a file of this content was released although the code stands."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from heartbrain_ingest import physio, workers
 from heartbrain_ingest.bids import Candidate, NamedImage, name_session
+from heartbrain_ingest.carried import carry_recordings
 from heartbrain_ingest.convert import finish_sidecar
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, checksum_list, safe_label
 from heartbrain_ingest.ledger import FileRow, Outcome
@@ -101,7 +102,7 @@ class SessionBuilder:
         """Do every stage from de-identification to audit."""
         self._identifiers.write_bytes(pickle.dumps(self._plan.identifiers))
         series = self._group()
-        if self._plan.revision > 1 and not self._brings_news(series):
+        if self._plan.again is None and self._plan.revision > 1 and not self._brings_news(series):
             self._built.unchanged = True
             return self._built
         self._built.warnings.update(self._plan.codes)
@@ -153,7 +154,9 @@ class SessionBuilder:
         for index, (uid, members) in enumerate(ordered):
             members.sort(key=lambda row: (row.facts["instance_number"], row.instance or ""))
             base = self._scratch_for(members) / f"{index:04d}"
-            compare = self._tools.fidelity and all(Path(row.path).exists() for row in members)
+            # Original files and stored ones are not of one series for dcm2niix: all of one kind, or no comparison.
+            stored = {self._is_stored(row) for row in members}
+            compare = self._tools.fidelity and len(stored) == 1
             folders = workers.SeriesFolders(
                 cleaned=base / "dicom", originals=base / "originals" if compare else None, output=base / "output"
             )
@@ -223,8 +226,13 @@ class SessionBuilder:
             one.cleaned += results
             self._advance(len(results))
 
+    def _is_stored(self, row: FileRow) -> bool:
+        """Say whether the published, de-identified copy of a file is read, not the file itself."""
+        has_copy = row.destination is not None and "!" in row.destination
+        return has_copy and (self._plan.again is not None or not Path(row.path).exists())
+
     def _source(self, row: FileRow, name: str) -> workers.Source:
-        if row.destination and "!" in row.destination and not Path(row.path).exists():
+        if row.destination and self._is_stored(row):
             archive, _, member = row.destination.rpartition("!")
             return workers.Source(file_id=row.id, path=str(self._tools.archive / archive), member=member, name=name)
         return workers.Source(file_id=row.id, path=row.path, member=None, name=name)
@@ -357,6 +365,9 @@ class SessionBuilder:
     def _write_recordings(self, series: list[_Series]) -> None:
         if not self._plan.recordings:
             return
+        if self._plan.again is not None:
+            self._carry_recordings(self._plan.again)
+            return
         spans = [(one, span) for one in series for named in one.named if (span := self._span(named))]
         task = workers.RecordingTask(
             paths=tuple(row.path for row in self._plan.recordings),
@@ -375,6 +386,14 @@ class SessionBuilder:
             place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}"
             inside = result.whole.relative_to(self._folder).as_posix()
             self._settle([row], result.outcome, code=result.code, destination=f"{place}/{inside}")
+
+    def _carry_recordings(self, published: Path) -> None:
+        """Take recordings over from the published folder."""
+        carry_recordings(published, self._folder)
+        place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}"
+        for row in self._plan.recordings:
+            inside = (row.destination or "").split("/", 3)[-1]
+            self._settle([row], row.outcome, code=row.code, destination=f"{place}/{inside}" if inside else None)
 
     def _span(self, named: NamedImage) -> physio.ImageSpan | None:
         start = _seconds(named.candidate.acquisition_time)

@@ -29,6 +29,7 @@ from heartbrain_ingest.deidentify import (
     LeakAudit,
     Pseudonyms,
     Subject,
+    Tightener,
     load_rules,
 )
 from heartbrain_ingest.dicom import DicomFileError, read
@@ -119,7 +120,9 @@ class _Tools:
     def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
         self.rules = load_rules(setup.rules)
-        self.deidentifier = Deidentifier(self.rules, Pseudonyms.load(setup.key_file))
+        pseudonyms = Pseudonyms.load(setup.key_file)
+        self.deidentifier = Deidentifier(self.rules, pseudonyms)
+        self.tightener = Tightener(self.rules, pseudonyms)
         self.exemptions = self.rules.exemptions.with_words("responsible", [setup.responsible])
 
 
@@ -220,17 +223,35 @@ def clean_instances(
     known = _identifiers(identifiers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [_clean_instance(tools, source, subject, known, folders) for source in sources]
+        with contextlib.ExitStack() as stack:
+            # One at a time is open: a series is one archive, and reading its directory takes time.
+            paths = {source.path for source in sources if source.member is not None}
+            archives = {path: stack.enter_context(zipfile.ZipFile(path)) for path in paths}
+            return [
+                _clean_instance(tools, source, subject, known, folders)
+                if source.member is None
+                else _tighten_instance(
+                    tools, source, archives[source.path].read(source.member), subject, known, folders
+                )
+                for source in sources
+            ]
+
+
+def _tighten_instance(
+    tools: _Tools, source: Source, stored: bytes, subject: Subject, identifiers: Identifiers, folders: SeriesFolders
+) -> InstanceResult:
+    """Take over what is stored of an instance, as far as the rules of now allow."""
+    stricter = tools.tightener.tighten(read(stored), subject, identifiers)
+    _write(os.path.join(folders.cleaned, source.name), stored if stricter is None else stricter)  # noqa: PTH118
+    if folders.originals is not None:
+        _write(os.path.join(folders.originals, source.name), stored)  # noqa: PTH118
+    return InstanceResult(file_id=source.file_id, name=source.name, sha256=None)
 
 
 def _clean_instance(
     tools: _Tools, source: Source, subject: Subject, identifiers: Identifiers, folders: SeriesFolders
 ) -> InstanceResult:
     target = os.path.join(folders.cleaned, source.name)  # noqa: PTH118 - here and below: a Path for each file costs time
-    if source.member is not None:
-        with zipfile.ZipFile(source.path) as archive:
-            _write(target, archive.read(source.member))
-        return InstanceResult(file_id=source.file_id, name=source.name, sha256=None)
     try:
         with open(source.path, "rb") as file:  # noqa: PTH123
             packed = file.read()

@@ -50,11 +50,15 @@ def publish(staged: Path, target: Path) -> None:
     """
     if target.exists():
         raise PublishError("a folder of that name is already published")
+    made = [folder for folder in target.parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sync_tree(staged)
         staged.rename(target)
         _sync(target.parent)
+        # A folder that was made for it has its name in the one above.
+        for folder in made:
+            _sync(folder.parent)
     except OSError as error:
         raise PublishError(error.strerror or "") from error
 
