@@ -20,6 +20,8 @@ from heartbrain_ingest.issues import ISSUES
 _TOP_KEYS = ("record_types", "ignored_words", "rules")
 _RULE_KEYS = ("id", "note", "when", "set")
 _SET_KEYS = ("datatype", "suffix", "entities", "RecordType", "folder", "metadata", "ignore")
+#: `{number: "{group}"}` as the value of a metadata field: the filled text as a number.
+_NUMBER = "number"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FOLDER = re.compile(r"sourcedata(/[A-Za-z0-9]+)+")
 _DERIVATIVE = re.compile(r"derivatives/[A-Za-z0-9]+")
@@ -53,9 +55,7 @@ class Rule:
                 label = re.sub(r"\D", "", label).lstrip("0")
             if label:
                 entities[entity] = label
-        metadata = {
-            key: _fill(value, values) if isinstance(value, str) else value for key, value in self.metadata.items()
-        }
+        metadata = {key: _fill_value(value, values) for key, value in self.metadata.items()}
         return Naming(
             datatype=self.datatype,
             suffix=self.suffix,
@@ -191,8 +191,9 @@ def _parse_rule(data: Any, place: str, record_types: list[str]) -> Rule:
             f"{place}.set.RecordType: unknown {rule.record_type!r}; {nearest(rule.record_type, record_types)}"
         )
     for key, value in rule.metadata.items():
-        if isinstance(value, str):
-            _check_template(value, f"{place}.set.metadata.{key}", when)
+        template = value.get(_NUMBER) if isinstance(value, Mapping) else value
+        if isinstance(template, str):
+            _check_template(template, f"{place}.set.metadata.{key}", when)
     _check_name(rule, f"{place}.set")
     return rule
 
@@ -253,6 +254,20 @@ def _fill(template: str, values: Mapping[str, Any]) -> str:
         return "" if filled is None else str(filled)
 
     return _PLACEHOLDER.sub(value, template)
+
+
+def _fill_value(value: Any, values: Mapping[str, Any]) -> Any:
+    """Give the value of a metadata field: a text with its templates filled, a number of one, or what stands there."""
+    if isinstance(value, str):
+        return _fill(value, values)
+    if not isinstance(value, Mapping) or set(value) != {_NUMBER}:
+        return value
+    text = _fill(str(value[_NUMBER]), values)
+    try:
+        number = float(text)
+    except ValueError:
+        return ""
+    return int(number) if number.is_integer() else number
 
 
 def _check_keys(data: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:

@@ -88,7 +88,7 @@ def compose_view(
 def refuse_occupied(dest: Path) -> None:
     """Raise a `ViewError` when a folder is there and holds anything."""
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
-        raise ViewError(f"{dest} is not an empty folder")
+        raise ViewError(f"{dest} is not empty")
 
 
 def newest_revisions(session_folders: Iterable[Path]) -> list[Session]:
