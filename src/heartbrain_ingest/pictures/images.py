@@ -1,9 +1,9 @@
-"""Which pictures an image gets: its planes; for a series of volumes the mean and the temporal signal-to-noise ratio."""
+"""Draw the planes of an image; of a series of volumes also the mean and the temporal signal-to-noise ratio."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,36 +14,11 @@ from heartbrain_ingest.pictures.png import encode_png
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: The last part of a picture's name: the first volume, the mean over the volumes, mean over standard deviation.
-KINDS: Final = ("planes", "mean", "tsnr")
 #: Fewer volumes have no temporal signal-to-noise ratio worth a look.
 _LEAST_VOLUMES: Final = 4
 #: Of longer series so many volumes count, evenly spaced: a picture needs no more.
 _MOST_VOLUMES: Final = 128
 _COLOURS: Final = ("R", "G", "B")
-
-
-def picture_stem(image: PurePosixPath) -> PurePosixPath:
-    """Give where the pictures of an image are, without ``_<kind>.png``.
-
-    Parameters
-    ----------
-    image
-        Path of the image without extension, relative to the session folder.
-
-    Returns
-    -------
-    PurePosixPath
-        ``derivatives/qc/sub-../ses-../<datatype>/<name>``; what is in ``sourcedata/`` or in another derivative keeps
-        that part of its path in place of the datatype, so that no two images share a picture.
-    """
-    entities = image.name.split("_")
-    folders = image.parts[:-1]
-    if folders[0] == "derivatives":
-        folders = (folders[1], folders[-1])
-    elif folders[0].startswith("sub-"):
-        folders = folders[2:]
-    return PurePosixPath("derivatives", "qc", entities[0], entities[1], *folders, image.name)
 
 
 def draw_pictures(nifti: Path, stem: Path) -> list[Path]:
