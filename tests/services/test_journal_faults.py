@@ -11,7 +11,7 @@ import pytest
 
 from hpc_bridge.bucket import BucketSettings, open_bucket
 from hpc_bridge.bucket.s3 import S3Bucket
-from hpc_bridge.errors import BucketError, DeniedError, LostRaceError
+from hpc_bridge.errors import BucketError, DeniedError, LostRaceError, UnclearError
 from hpc_bridge.protocol import Event, Journal, Side, SigningKey, Standing, State, keys, publish
 from hpc_bridge.protocol.journal import ask
 from tests.hpc_bridge.stores import make_spec
@@ -112,7 +112,7 @@ def test_a_job_is_published_completely_or_not_at_all_when_the_server_is_killed(
     rdm = Journal(open_bucket(settings), writer="exchange", side=Side.RDM, clock=now)
     rdm_key = SigningKey.generate()
     fragile_rgw.gateway.kill()
-    with pytest.raises(BucketError):
+    with pytest.raises(UnclearError):
         publish(rdm, make_spec(now()), rdm_key, {})
     fragile_rgw.start_gateway()
     assert list(rdm.bucket.listing("")) == []
@@ -129,3 +129,11 @@ def test_a_credential_that_expired_is_said_to_be_one(rgw: Rgw, owner: Credential
         bucket.put("open/b", b"")
     with pytest.raises(DeniedError):
         list(bucket.listing("open/"))
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_is_not_used(
+    rgw: Rgw, owner: Credentials, tmp_path: Path
+) -> None:
+    settings = {**rgw.settings(owner, tmp_path), "ca_file": None}
+    with pytest.raises(BucketError, match="SSLError"):
+        open_bucket(BucketSettings(bucket="any", **settings)).get("key", limit=1)

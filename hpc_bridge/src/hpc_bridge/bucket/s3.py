@@ -179,7 +179,10 @@ def translated(key: str) -> Iterator[None]:
         raise _from_reply(key, problem.response) from None
     except (boto.NoCredentialsError, boto.PartialCredentialsError):
         raise DeniedError("there are no credentials") from None
-    except (boto.HTTPClientError, HTTPError, ConnectionError, TimeoutError) as problem:
+    except boto.SSLError as problem:
+        raise BucketError(f"{key}: {type(problem).__name__}") from None
+    except (boto.HTTPClientError, boto.ConnectionError, HTTPError, ConnectionError, TimeoutError) as problem:
+        # Refused too: boto3 tries again by itself, and an earlier try may have taken effect.
         raise UnclearError(f"{key}: {type(problem).__name__}") from None
     except boto.BotoCoreError as problem:
         raise BucketError(f"{key}: {type(problem).__name__}") from None
