@@ -1,0 +1,147 @@
+"""What all voxels together say of one: a normal population of transformed parameters, learned from the data.
+
+After Orton et al., Magn Reson Med 2014;71:411, with expectation-maximisation and the most probable value in place of
+sampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from heartbrain_functions.ivim import model
+from heartbrain_functions.ivim.model import COUNT, D_STAR, S0, Array, Bounds, D, F
+from heartbrain_functions.ivim.solver import Evaluate, Rows, least_squares
+from heartbrain_functions.ivim.starting import start_on_grid
+
+#: The population says nothing of S0.
+_LEARNED: Final = [F, D, D_STAR]
+_ROUNDS: Final = 12
+_SETTLED: Final = 1e-2
+#: The least spread of the population, in transformed coordinates: voxels are never all the same.
+_LEAST_VARIANCE: Final = 0.05**2
+#: Transformed coordinates stay within these.
+_LARGEST: Final = 12.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """What was learned.
+
+    Attributes
+    ----------
+    center
+        (3,): mean of the logits of f, D and D* within their bounds (of the logarithms for D and D*).
+    covariance
+        (3, 3).
+    noise
+        Standard deviation of the residuals relative to the largest signal of a voxel.
+    """
+
+    center: Array
+    covariance: Array
+    noise: float
+
+
+def to_free(values: Array, bounds: Bounds) -> Array:
+    """Give coordinates without limits: log S0, and the logit of where each other one lies between its limits."""
+    low, high = _limits(bounds)
+    free = np.empty_like(values)
+    free[:, S0] = np.log(np.maximum(values[:, S0], np.finfo(float).tiny))
+    inner = values[:, _LEARNED].copy()
+    inner[:, 1:] = np.log(inner[:, 1:])
+    part = np.clip((inner - low) / (high - low), 1e-4, 1 - 1e-4)
+    free[:, _LEARNED] = np.log(part / (1 - part))
+    return free
+
+
+def to_parameters(free: Array, bounds: Bounds) -> tuple[Array, Array]:
+    """Give the parameters, (n, 4), and the derivative of each by its coordinate, (n, 4)."""
+    low, high = _limits(bounds)
+    values, slopes = np.empty_like(free), np.empty_like(free)
+    values[:, S0] = slopes[:, S0] = np.exp(free[:, S0])
+    part = 1 / (1 + np.exp(-free[:, _LEARNED]))
+    inner = low + (high - low) * part
+    inner_slopes = (high - low) * part * (1 - part)
+    inner[:, 1:] = np.exp(inner[:, 1:])
+    inner_slopes[:, 1:] *= inner[:, 1:]
+    values[:, _LEARNED], slopes[:, _LEARNED] = inner, inner_slopes
+    return values, slopes
+
+
+def _limits(bounds: Bounds) -> tuple[Array, Array]:
+    low, high = bounds.low[_LEARNED].copy(), bounds.high[_LEARNED].copy()
+    low[1:], high[1:] = np.log(low[1:]), np.log(high[1:])
+    return low, high
+
+
+def with_prior(
+    data: Array, b_values: Array, bounds: Bounds, floor: Array, start: Array, population: Population
+) -> tuple[Evaluate, Array, Array, Array]:
+    """Give the least-squares problem whose minimum is the most probable point: evaluate, start, low, high.
+
+    The population adds three residuals to those of the signals, which are in units of their noise.
+    """
+    root = np.linalg.cholesky(np.linalg.inv(population.covariance))
+
+    def evaluate(rows: Rows, free: Array) -> tuple[Array, Array]:
+        values, inner = to_parameters(free, bounds)
+        predicted, slopes = model.signal_and_slopes(values, b_values, floor[rows])
+        measured = len(b_values)
+        residual = np.empty((len(rows), measured + len(_LEARNED)))
+        residual[:, :measured] = (predicted - data[rows]) / population.noise
+        residual[:, measured:] = (free[:, _LEARNED] - population.center) @ root
+        all_slopes = np.zeros((len(rows), COUNT, residual.shape[1]))
+        all_slopes[:, :, :measured] = slopes * inner[:, :, None] / population.noise
+        all_slopes[:, _LEARNED, measured:] = root
+        return residual, all_slopes
+
+    low = np.full(COUNT, -_LARGEST)
+    high = np.full(COUNT, _LARGEST)
+    return evaluate, start, low, high
+
+
+def learn(data: Array, b_values: Array, bounds: Bounds, floor: Array) -> Population:
+    """Learn the population of a sample of voxels, (n, m), with signals of about 1.
+
+    Each round finds the most probable point of each voxel and its uncertainty, then the mean and the spread that make
+    these most probable.
+    """
+
+    def evaluate(rows: Rows, values: Array) -> tuple[Array, Array]:
+        predicted, slopes = model.signal_and_slopes(values, b_values, floor[rows])
+        return predicted - data[rows], slopes
+
+    start = start_on_grid(data, b_values, bounds)
+    plain = least_squares(evaluate, start, bounds.low, bounds.high)
+    noise = float(np.sqrt(np.median(plain.squares) / max(len(b_values) - COUNT, 1)))
+    noise = max(noise, 1e-6)
+    free = to_free(plain.values, bounds)
+    # Begin wide: what is at a limit now would narrow the population to it.
+    learned = free[:, _LEARNED]
+    population = Population(
+        center=np.median(learned, axis=0),
+        covariance=np.diag(np.maximum(_robust_variance(learned), _LEAST_VARIANCE)),
+        noise=noise,
+    )
+    for _ in range(_ROUNDS):
+        found = least_squares(*with_prior(data, b_values, bounds, floor, free, population))
+        free = found.values
+        spread = np.linalg.inv(found.information + 1e-9 * np.eye(COUNT))[:, 1:, 1:]
+        center = free[:, _LEARNED].mean(axis=0)
+        away = free[:, _LEARNED] - center
+        covariance = (away.T @ away) / len(free) + spread.mean(axis=0)
+        covariance += _LEAST_VARIANCE * np.eye(len(_LEARNED))
+        moved = np.max(np.abs(center - population.center) / np.sqrt(np.diag(covariance)))
+        population = Population(center=center, covariance=covariance, noise=noise)
+        if moved < _SETTLED:
+            break
+    return population
+
+
+def _robust_variance(values: Array) -> Array:
+    low, high = np.percentile(values, [16, 84], axis=0)
+    variance: Array = ((high - low) / 2) ** 2
+    return variance
