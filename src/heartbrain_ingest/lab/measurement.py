@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, time
+
+#: `Measurement.reference_source` of a range that no laboratory has confirmed.
+UNREVIEWED = "lab.yml, not reviewed"
 
 
 class LabTableError(Exception):
@@ -26,6 +29,8 @@ class SubjectRef:
     days: int
     #: F, M or O where known; chooses the reference range when the table has no column for it.
     sex: str | None = None
+    #: Chooses the reference range. Identifying: it goes no further.
+    birth_date: date | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,8 @@ class Measurement:
     #: Reference range in `unit`.
     low: float | None = None
     high: float | None = None
+    #: Where the range comes from: `laboratory` (sent with the value), `lab.yml`, or `lab.yml, not reviewed`.
+    reference_source: str = ""
     #: L, N, H: the value against the range; empty where that can't be told.
     flag: str = ""
     #: Value and unit as the laboratory wrote them.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from pathlib import Path
 
-from heartbrain_ingest.lab.measurement import LabDelivery, LabTableError, Measurement, Refusal, SubjectRef
+from heartbrain_ingest.lab.measurement import UNREVIEWED, LabDelivery, LabTableError, Measurement, Refusal, SubjectRef
 from heartbrain_ingest.lab.rules import AnalyteRule, LabRules, MethodRule, Role, normalise, normalise_unit
 from heartbrain_ingest.lab.tables import Cell, Sheet, read_sheets
 from heartbrain_ingest.lab.units import convert
@@ -28,6 +28,8 @@ from heartbrain_ingest.lab.values import (
 HEADER_ROWS = 20
 #: `Kreatinin [mg/dl]`, `Kreatinin (mg/dl)`, `Kreatinin / mg/dl`
 NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*(?:[\[(](?P<unit>[^\])]*)[\])]|\s/\s(?P<slashed>\S+))\s*")
+
+DAYS_IN_YEAR = 365.25
 
 CONNECTIVES = frozenset({"im", "in", "of"})
 
@@ -216,9 +218,18 @@ def _measure(
     method = _method(analyte, material, unit)
     value, unit = _standard_value(reading, unit, entry.unit, method, analyte, rules)
     day, moment = read_moment(entry.roles.get("date"), entry.roles.get("time"), rules)
+    age = _age(subject.birth_date, day)
+    if age is not None and age < 0:
+        raise CellError("LAB_INVALID_DATE")
     day += timedelta(days=subject.days)
     sex = rules.sex_of.get(normalise(text_of(entry.roles.get("sex")))) or subject.sex
-    low, high = _reference(entry.roles.get("reference"), decimal, unit, sex, method, analyte, rules)
+    sent = read_range(entry.roles.get("reference"), decimal)
+    if sent:
+        low, high = (None if v is None else convert(v, unit, method.unit, analyte.molar_mass, rules) for v in sent)
+        source = "laboratory"
+    else:
+        low, high = _reference(sex, age, method, rules)
+        source = "" if low is high is None else "lab.yml" if analyte.reviewed else UNREVIEWED
     return Measurement(
         subject=subject.label,
         sample=sample_label(subject.label, day, moment, material),
@@ -232,6 +243,7 @@ def _measure(
         qualifier=reading.qualifier,
         low=low,
         high=high,
+        reference_source=source,
         flag=_flag(value, reading.qualifier, low, high),
         original_value=reading.text,
         original_unit=unit if reading.number is not None else "",
@@ -288,23 +300,28 @@ def _standard_value(
 
 
 def _reference(
-    cell: Cell,
-    decimal: Decimal | None,
-    unit: str,
-    sex: str | None,
-    method: MethodRule,
-    analyte: AnalyteRule,
-    rules: LabRules,
+    sex: str | None, age: float | None, method: MethodRule, rules: LabRules
 ) -> tuple[float | None, float | None]:
-    """Give the range that the laboratory sent with the value, else that of lab.yml, in the standard unit."""
-    sent = read_range(cell, decimal)
-    if sent:
-        low, high = (None if v is None else convert(v, unit, method.unit, analyte.molar_mass, rules) for v in sent)
-        return low, high
+    """Give the range of lab.yml for a sex and an age in years, in the standard unit; nothing where it is not known."""
     for rule in method.reference:
-        if rule.sex is None or rule.sex == sex:
+        if rule.sex not in {None, sex}:
+            continue
+        if rule.age is None:
+            fits = age is None or age >= rules.adult_age
+        else:
+            first, last = rule.age
+            fits = age is not None and first <= age and (last is None or age < last)
+        if fits:
             return rule.low, rule.high
     return None, None
+
+
+def _age(born: date | None, day: date) -> float | None:
+    """Give the age in years, whole ones but for the first: a child's range may change from month to month."""
+    if born is None:
+        return None
+    years = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+    return float(years) if years >= 1 else (day - born).days / DAYS_IN_YEAR
 
 
 def _flag(value: float | None, qualifier: str, low: float | None, high: float | None) -> str:

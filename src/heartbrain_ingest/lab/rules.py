@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -36,6 +37,9 @@ class ReferenceRule(_Strict):
     """A reference range in the analyte's standard unit."""
 
     sex: Literal["F", "M"] | None = Field(default=None, description="For whom; none: for everybody.")
+    age: tuple[float, float | None] | None = Field(
+        default=None, description="From this age in years up to below that one (null: no end); none: for adults."
+    )
     low: float | None = Field(default=None, description="Lower limit.")
     high: float | None = Field(default=None, description="Upper limit.")
 
@@ -51,7 +55,7 @@ class MethodRule(_Strict):
         default=(), description="Only these units are of this method; none: all that can be converted."
     )
     possible: tuple[float, float] = Field(description="Values outside are refused, in the standard unit.")
-    reference: tuple[ReferenceRule, ...] = Field(default=(), description="The first that fits the sex counts.")
+    reference: tuple[ReferenceRule, ...] = Field(default=(), description="The first that fits sex and age counts.")
 
 
 class AnalyteRule(_Strict):
@@ -60,6 +64,10 @@ class AnalyteRule(_Strict):
     names: tuple[str, ...] = Field(min_length=1, description="How tables call it; case and spaces don't count.")
     molar_mass: float | None = Field(default=None, gt=0, description="g/mol, for conversion between mass and amount.")
     methods: tuple[MethodRule, ...] = Field(min_length=1, description="The first that fits material and unit counts.")
+    source: str | None = Field(default=None, description="Where LOINC code and ranges come from; none: `source` above.")
+    reviewed: date | Literal[False] = Field(
+        default=False, description="Day on which your laboratory confirmed LOINC code and ranges; false: nobody did."
+    )
 
 
 class UnitRule(_Strict):
@@ -83,6 +91,8 @@ class LabRules(_Strict):
     materials: dict[str, tuple[str, ...]] = Field(description="Material -> names in cells and sheet names.")
     marks: dict[str, tuple[str, ...]] = Field(description="Qualifier -> texts that stand in place of a number.")
     comments: dict[str, tuple[str, ...]] = Field(description="Code -> words in the comment column.")
+    adult_age: float = Field(default=18, ge=0, description="Years from which a range without `age` is used.")
+    source: str = Field(default="", description="Where LOINC codes and ranges come from, unless an analyte says it.")
     units: dict[str, UnitRule] = Field(description="UCUM code -> unit.")
     analytes: dict[str, AnalyteRule] = Field(description="Identifier -> analyte.")
 
@@ -101,6 +111,11 @@ class LabRules(_Strict):
             if not names:
                 raise ValueError(f"{what}: none described")
         return self
+
+    @property
+    def unreviewed(self) -> tuple[str, ...]:
+        """Give the analytes whose code and ranges no laboratory has confirmed."""
+        return tuple(name for name, analyte in self.analytes.items() if not analyte.reviewed)
 
     @cached_property
     def role_of(self) -> dict[str, Role]:
