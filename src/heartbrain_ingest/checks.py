@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heartbrain_ingest import bids
+from heartbrain_ingest import bids, lab
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, check_tree
 
 
@@ -23,6 +23,8 @@ class CheckResult:
     datasets: int = 0
     #: One line each: place and message.
     problems: list[str] = field(default_factory=list)
+    #: What a steward should know and that is no problem of what is published.
+    notes: list[str] = field(default_factory=list)
     #: What a validator remarks without calling it an error, by code.
     remarks: dict[str, int] = field(default_factory=dict)
 
@@ -34,6 +36,7 @@ class CheckResult:
             "datasets": self.datasets,
             "problems": self.problems,
             "remarks": self.remarks,
+            "notes": self.notes,
         }
 
     def lines(self) -> list[str]:
@@ -49,11 +52,12 @@ class CheckResult:
         if self.remarks:
             remarks = ", ".join(f"{code} ({count})" for code, count in sorted(self.remarks.items()))
             lines.append(f"The BIDS validator remarks: {remarks}")
+        lines += self.notes
         lines += [f"PROBLEM {problem}" for problem in self.problems] or ["No problems."]
         return lines
 
 
-def check_archive(archive: Path, *, with_bids: bool = True) -> CheckResult:
+def check_archive(archive: Path, *, with_bids: bool = True, laboratory_rules: Path | None = None) -> CheckResult:
     """Check a whole archive.
 
     Parameters
@@ -62,15 +66,28 @@ def check_archive(archive: Path, *, with_bids: bool = True) -> CheckResult:
         The published tree.
     with_bids
         Whether to compose each project's BIDS dataset and run the BIDS validator over it.
+    laboratory_rules
+        `lab.yml`, whose unreviewed ranges are counted where the archive holds laboratory values.
     """
     result = CheckResult()
     result.problems += [f"{finding.place}: {finding.message}" for finding in check_tree(archive)]
     result.folders = sum(1 for _ in archive.glob("*/*/*/README.md"))
     for folder in session_folders(archive):
         _check_checksums(archive, folder, result)
+    if laboratory_rules is not None and any(archive.glob(f"{EXPERIMENTAL_DATA}/*/*/laboratory.tsv")):
+        _note_ranges(laboratory_rules, result)
     if with_bids:
         _check_bids(archive, result)
     return result
+
+
+def _note_ranges(rules: Path, result: CheckResult) -> None:
+    known = lab.load_rules(rules)
+    if known.unreviewed:
+        result.notes.append(
+            f"LOINC codes and reference ranges of {len(known.unreviewed)} of {len(known.analytes)} analytes in lab.yml"
+            " were not reviewed by a laboratory (`reviewed` in lab.yml)"
+        )
 
 
 def session_folders(archive: Path, project: str = "*") -> list[Path]:

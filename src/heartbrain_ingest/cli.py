@@ -197,8 +197,10 @@ def check(ctx: click.Context, path: Path | None, bids: bool, as_json: bool) -> N
     """
     from heartbrain_ingest.checks import check_archive
 
+    settings = settings_of(ctx) if path is None else None
+    laboratory_rules = settings.rules("lab.yml") if settings else None
     archive = path or settings_of(ctx).folders.archive
-    result = check_archive(archive, with_bids=bids)
+    result = check_archive(archive, with_bids=bids, laboratory_rules=laboratory_rules)
     if as_json:
         click.echo(json.dumps(result.as_data(), indent=2))
     else:

@@ -206,6 +206,10 @@ ISSUES: dict[str, Issue] = {
         "The value lies outside what is possible for the analyte.", "Ask the laboratory; often the unit is wrong."
     ),
     "LAB_INVALID_DATE": _warning("The row has no date of sampling that can be read.", "Ask the laboratory."),
+    "LAB_REPLACED": _warning(
+        "A value that an earlier table gave is another one in this table; the new one counts.",
+        "Look into replaced.tsv of the delivery; ask the laboratory if the change is not meant.",
+    ),
     "LAB_DUPLICATE": _info("The row repeats another one."),
     "LAB_CONTRADICTION": _warning(
         "Two rows give one sample different values; both are refused.", "Ask the laboratory."

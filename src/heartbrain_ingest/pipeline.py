@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: Sessions that are built at the same time, so that workers are busy while one session waits for its last series.
 SESSIONS_AT_ONCE = 2
+#: Earlier birth dates are typing errors.
+FIRST_BIRTH_YEAR = 1850
 
 
 class Run:
@@ -187,9 +189,15 @@ class Run:
         sessions = [delivery for delivery in ready if delivery.kind == "session"]
         if sessions:
             self._publish_sessions(sessions)
-        for delivery in ready:
-            if delivery.kind == "lab":
-                self._publish_table(delivery)
+        # Of two tables with the same value the one that the laboratory wrote later counts.
+        tables = [(self._written(delivery), delivery) for delivery in ready if delivery.kind == "lab"]
+        for _, delivery in sorted(tables, key=lambda table: table[0]):
+            self._publish_table(delivery)
+
+    def _written(self, delivery: Delivery) -> tuple[int, str]:
+        """Give when the file of a laboratory was last written; its path decides between two of one moment."""
+        rows = self._ledger.files("delivery = ? AND outcome = ?", (delivery.id, Outcome.WAITING))
+        return min(((row.mtime_ns, row.path) for row in rows), default=(0, ""))
 
     def _is_wanted(self, delivery: Delivery) -> bool:
         wanted = self._options.session
@@ -363,8 +371,10 @@ class Run:
             responsible=self._settings.responsible,
             resolve=self._resolve_patient,
             stage=work,
+            earlier=laboratory.published_tables(self._settings.folders.archive, delivery.project or ""),
         )
         self._report.warnings.update(built.warnings)
+        keep_refused(self._settings.folders.quarantine, delivery.id, built.refused)
         outcome = Outcome.STORED if built.folder else Outcome.QUARANTINED
         place = f"{built.target}/laboratory.tsv" if built.folder else None
         settled = [(row.id, outcome, built.code, place, None)]
@@ -380,7 +390,12 @@ class Run:
             return None
         _label, birth_date, sex, fallback = known[0]
         subject = self._pseudonyms.subject(patient_id, birth_date, sex, fallback)
-        return SubjectRef(label=subject.name, days=subject.days, sex=sex if sex in {"F", "M", "O"} else None)
+        return SubjectRef(
+            label=subject.name,
+            days=subject.days,
+            sex=sex if sex in {"F", "M", "O"} else None,
+            birth_date=valid_date(birth_date, first_year=FIRST_BIRTH_YEAR),
+        )
 
     # crawl
 
@@ -420,6 +435,7 @@ class Run:
             cfood=settings.rules("cfood.yml"),
             identifiables=settings.rules("identifiables.yml"),
             server_root=settings.linkahead.server_root,
+            session_within_days=settings.laboratory.session_within_days,
             definitions=self._definitions,
         )
         self._report.warnings.update(warning.code for warning in result.warnings)
@@ -460,7 +476,7 @@ class Run:
 
 
 def _age(birth_date: str, studied: date | None) -> float | None:
-    born = valid_date(birth_date, first_year=1850)
+    born = valid_date(birth_date, first_year=FIRST_BIRTH_YEAR)
     if born is None or studied is None or born > studied:
         return None
     return float(studied.year - born.year - ((studied.month, studied.day) < (born.month, born.day)))

@@ -105,6 +105,17 @@ class Conversion(Section):
     timeout_minutes: float = Field(60.0, gt=0, description="Longest time for one series in dcm2niix. Unit: minutes.")
 
 
+class Laboratory(Section):
+    """What laboratory values belong to."""
+
+    session_within_days: int | None = Field(
+        30,
+        ge=0,
+        description="A sample belongs to the nearest session of its subject that is at most so many days away;"
+        " null: to none. Unit: days.",
+    )
+
+
 class LinkAhead(Section):
     """Which LinkAhead holds the records."""
 
@@ -130,6 +141,7 @@ class Settings(Section):
     projects: Projects = Field(Projects(), description="Which project a session belongs to.")
     inbox: Inbox = Field(Inbox(), description="When a delivery is complete.")
     conversion: Conversion = Field(Conversion(), description="How images are made.")
+    laboratory: Laboratory = Field(Laboratory(), description="What laboratory values belong to.")
     linkahead: LinkAhead = Field(LinkAhead(), description="Which LinkAhead holds the records.")
 
     @property

@@ -22,9 +22,9 @@ Crawl = Callable[[Path], crawl.CrawlReport]
 HEADER = tuple(COLUMNS)
 SERUM = "sub-K7Q2ABCD 2023-05-03 serum"
 ROWS = [
-    f"sub-K7Q2ABCD|{SERUM}|serum|2023-05-03|08:15:00|creatinine|2160-0|1.4|mg/dL|n/a|0.5|1.1|H|123,8|umol/L|n/a",
-    f"sub-K7Q2ABCD|{SERUM}|serum|2023-05-03|08:15:00|sodium|2951-2|141|mmol/L|n/a|136|145|N|141|mmol/L|haemolytic",
-    "sub-K7Q2ABCD|u-1|urine|2023-05-03|n/a|protein|2888-6|4|mg/dL|<|n/a|n/a|n/a|<4|mg/dL|n/a",
+    f"sub-K7Q2ABCD|{SERUM}|serum|2023-05-03|08:15:00|creatinine|2160-0|1.4|mg/dL|n/a|0.5|1.1|laboratory|H|123,8|umol/L|n/a",
+    f"sub-K7Q2ABCD|{SERUM}|serum|2023-05-03|08:15:00|sodium|2951-2|141|mmol/L|n/a|136|145|lab.yml|N|141|mmol/L|haemolytic",
+    "sub-K7Q2ABCD|u-1|urine|2023-05-03|n/a|protein|2888-6|4|mg/dL|<|n/a|n/a|n/a|n/a|<4|mg/dL|n/a",
 ]
 
 

@@ -128,8 +128,6 @@ class _Rules:
     transformers: dict[str, Any]
     #: The data model file that the definition names first.
     datamodel: Path | None
-    #: Largest distance between a sample and its session in days; None where the definition reads no samples.
-    session_within_days: int | None
 
 
 def _load_rules(cfood: Path) -> _Rules:
@@ -161,7 +159,6 @@ def _read_rules(cfood: Path, digest: str) -> _Rules:  # noqa: ARG001  the digest
         converters=converters,
         transformers=transformers,
         datamodel=models[0] if models else None,
-        session_within_days=_find_days(definition),
     )
 
 
@@ -176,16 +173,6 @@ def _resolve(definition: dict[str, Any], folder: Path) -> list[Path]:
         elif isinstance(value, dict):
             found += _resolve(value, folder)
     return found
-
-
-def _find_days(definition: dict[str, Any]) -> int | None:
-    for key, value in definition.items():
-        if key == "session_within_days":
-            return int(value)
-        found = _find_days(value) if isinstance(value, dict) else None
-        if found is not None:
-            return found
-    return None
 
 
 def scan(folder: Path, *, archive: Path, cfood: Path) -> list[Any]:
@@ -248,6 +235,7 @@ def crawl_delivery(
     cfood: Path,
     identifiables: Path,
     server_root: str | None = None,
+    session_within_days: int | None = 30,
     definitions: Definitions | None = None,
 ) -> CrawlReport:
     """Bring the records of one published folder into the database the process is connected to.
@@ -264,6 +252,8 @@ def crawl_delivery(
         What makes a record the same record.
     server_root
         The archive as a LinkAhead server sees it; None for the embedded LinkAhead, which links files itself.
+    session_within_days
+        Largest distance between a sample and its session in days; None: samples belong to no session.
     definitions
         The data model of the database, where it was fetched for an earlier folder of the same run.
 
@@ -303,8 +293,8 @@ def crawl_delivery(
         except (RuntimeError, ValueError) as error:
             raise DatabaseError(f"crawling {folder.name}: {str(error).strip().splitlines()[0]}") from error
         attached = 0
-        if rules.session_within_days is not None:
-            attached = attach_samples(_subjects(entities), within=rules.session_within_days)
+        if session_within_days is not None:
+            attached = attach_samples(_subjects(entities), within=session_within_days)
     changed = {entity.id for entity in updated} | retired.changed
     return CrawlReport(
         inserted=len(inserted),
