@@ -2,6 +2,7 @@
 
 from hpc_bridge.digests import nonce
 from hpc_bridge.protocol import keys
+from hpc_bridge.protocol.calls import check_call
 from hpc_bridge.protocol.documents import (
     Description,
     EventRecord,
@@ -36,7 +37,8 @@ from hpc_bridge.protocol.signing import SigningKey, VerifyKey, canonical, load_k
 __all__ = [
     "FINAL", "OPEN", "TRANSITIONS", "WRITERS", "Conclusion", "Description", "Event", "EventRecord", "FileEntry",
     "Heartbeat", "History", "JobSpec", "Journal", "Manifest", "OutputRules", "Receipt", "Side", "SigningKey",
-    "Standing", "State", "VerifyKey", "advance", "canonical", "check_schema", "close", "conclude", "describe_file",
+    "Standing", "State", "VerifyKey", "advance", "canonical", "check_call",
+    "check_schema", "close", "conclude", "describe_file",
     "expire", "fetch", "fill", "keys", "load_keys", "nonce", "publish", "read_manifest", "read_spec", "sign",
     "sign_manifest", "sign_spec", "sweep", "verify", "wish_cancel",
 ]  # fmt: skip

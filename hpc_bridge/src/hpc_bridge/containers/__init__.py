@@ -1,0 +1,77 @@
+"""What a command runs in: nothing, charliecloud, or apptainer and its elder singularity.
+
+Each gives the argument vector around the command; input and function are read-only where the runtime can, output and
+status read-write, the environment is clean, and the network is cut by the wrapper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Mapping  # noqa: UP035 - Python 3.10 on HPC login nodes
+
+#: An argument: pieces that are a text, or the name of a folder that is known when the job starts.
+Item = list[dict[str, str]]
+
+#: Where the folders are in a container. Charliecloud makes no mount points: its image must have them.
+INSIDE = {"input": "/input", "output": "/output", "job": "/work", "function": "/mnt/0", "status": "/mnt/1"}
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a job's folders are outside; output and status are known when it starts."""
+
+    input: Path
+    job: Path
+    function: Path
+
+
+def text(value: str) -> Item:
+    """Give an argument that is this text."""
+    return [{"text": value}]
+
+
+def _bare(image: Path | None, folders: Folders, command: list[Item], environment: Mapping[str, str]) -> list[Item]:
+    del image, folders, environment
+    return command
+
+
+def _charliecloud(
+    image: Path | None, folders: Folders, command: list[Item], environment: Mapping[str, str]
+) -> list[Item]:
+    argv = [
+        text(word) for word in ("ch-run", "--unset-env=*", "--no-passwd", "--private-tmp", f"--cd={INSIDE['output']}")
+    ]
+    argv += [text(f"--set-env={name}={value}") for name, value in environment.items()]
+    argv += [_bind("--bind=", place, folders, "") for place in INSIDE]
+    return [*argv, text(str(image)), text("--"), *command]
+
+
+def _apptainer(program: str) -> Callable[[Path | None, Folders, list[Item], Mapping[str, str]], list[Item]]:
+    def around(image: Path | None, folders: Folders, command: list[Item], environment: Mapping[str, str]) -> list[Item]:
+        words = (program, "exec", "--containall", "--cleanenv", "--no-home", "--no-privs", "--pwd", INSIDE["output"])
+        argv = [text(word) for word in words]
+        for name, value in environment.items():
+            argv += [text("--env"), text(f"{name}={value}")]
+        for place in INSIDE:
+            argv += [text("--bind"), _bind("", place, folders, ":rw" if place in {"output", "status"} else ":ro")]
+        return [*argv, text(str(image)), *command]
+
+    return around
+
+
+def _bind(option: str, place: str, folders: Folders, mode: str) -> Item:
+    end = {"text": f":{INSIDE[place]}{mode}"}
+    if place in {"output", "status"}:
+        return [*([{"text": option}] if option else []), {"path": place}, end]
+    outside = {"input": folders.input, "job": folders.job, "function": folders.function}[place]
+    return [{"text": f"{option}{outside}"}, end]
+
+
+#: The runtimes by name, and whether their command sees the folders of `INSIDE`.
+RUNTIMES: Mapping[str, Callable[[Path | None, Folders, list[Item], Mapping[str, str]], list[Item]]] = {
+    "none": _bare,
+    "charliecloud": _charliecloud,
+    "apptainer": _apptainer("apptainer"),
+    "singularity": _apptainer("singularity"),
+}
