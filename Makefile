@@ -65,9 +65,11 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev $(VENV)/.bench
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks --input slices --only "copy + sha256,dcm2niix,heartbrain" --no-stages
+	@$(BIN)/python -m benchmarks.intake
 	@$(BIN)/python -m benchmarks.linkahead
 
 bench-large: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.intake --full
 	@$(BIN)/python -m benchmarks.linkahead --large
 
 # Pin anew what the .in files ask for; needs the program `uv`.

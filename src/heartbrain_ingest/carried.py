@@ -34,7 +34,7 @@ def carry_recordings(published: Path, folder: Path) -> None:
             after = PurePosixPath(stems[1].relative_to(folder))
             moved[before] = after
             moved[_drawn(before)] = _drawn(after)
-    for path in sorted(published.rglob("*_recording-*_physio.*")):
+    for path in sorted(published.rglob("*_recording-*_physio*.*")):
         below = PurePosixPath(path.relative_to(published))
         target: PurePosixPath | None = below
         if not any(below.parts[at : at + 2] == _WHOLE for at in range(len(below.parts))):
