@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from heartbrain_ingest.errors import SettingsError
 from heartbrain_ingest.yaml_model import read_model
+from hpc_bridge.bucket.settings import BucketSettings
 
 SETTINGS_NAME = "heartbrain.yml"
 SETTINGS_VARIABLE = "HEARTBRAIN_SETTINGS"
@@ -130,6 +131,45 @@ class LinkAhead(Section):
     )
 
 
+class Route(Section):
+    """Which bucket and agent serve whom."""
+
+    name: str = Field(description="Name of the route, in lower case.", pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
+    users: tuple[str, ...] = Field((), description="LinkAhead users; `*` stands for everybody.")
+    groups: tuple[str, ...] = Field((), description="LinkAhead roles; whoever has one is served.")
+    bucket: BucketSettings = Field(description="The bucket; nobody else's credential reads it.")
+    signing_key: Path | None = Field(
+        None, description="Private key that signs specifications; default `bridge/<name>.key` in the state folder."
+    )
+    agent_keys: Path | None = Field(
+        None, description="Public keys of the agents, one a line; default `bridge/<name>.agents` in the state folder."
+    )
+    agent: str | None = Field(None, description="The one agent that may take the jobs; without it any that knows us.")
+    callback: str | None = Field(None, description="URL of this site's portal that the agent calls.")
+    callback_secret: Path | None = Field(None, description="File of the secret shared with the agent, mode 0600.")
+
+
+class Bridge(Section):
+    """How requests get to computing centres."""
+
+    site: str = Field("heartbrain", description="Name of this RDM system; keeps the jobs of several systems apart.")
+    bucket: Path = Field(Path("bucket"), description="Folder that is the bucket where no route is given.")
+    routes: tuple[Route, ...] = Field((), description="Buckets and agents; the first that serves a user is taken.")
+    lifetime_hours: float = Field(
+        168.0, gt=0, description="No agent takes up a job that is older; agents may allow less. Unit: hours."
+    )
+    lost_after_days: float = Field(
+        30.0, gt=0, description="A job that nobody brought to an end by then is called lost. Unit: days."
+    )
+    keep_days: float = Field(
+        30.0, ge=0, description="The data of a job stay in the bucket so long after its result came. Unit: days."
+    )
+    interval_seconds: float = Field(
+        60.0, gt=0, description="`heartbrain bridge --watch` looks so often. Unit: seconds."
+    )
+    output_gib: float = Field(64.0, gt=0, description="Largest result that is taken. Unit: GiB.")
+
+
 class Settings(Section):
     """Everything a site can set."""
 
@@ -143,6 +183,7 @@ class Settings(Section):
     conversion: Conversion = Field(Conversion(), description="How images are made.")
     laboratory: Laboratory = Field(Laboratory(), description="What laboratory values belong to.")
     linkahead: LinkAhead = Field(LinkAhead(), description="Which LinkAhead holds the records.")
+    bridge: Bridge = Field(Bridge(), description="How requests get to computing centres.")
 
     @property
     def database(self) -> Path:
@@ -207,7 +248,22 @@ def load_settings(path: Path) -> Settings:
     link = settings.linkahead
     places = {name: base / place for name in ("ini", "database") if (place := getattr(link, name))}
     linkahead = link.model_copy(update=places)
-    return settings.model_copy(update={"folders": folders, "linkahead": linkahead})
+    return settings.model_copy(
+        update={"folders": folders, "linkahead": linkahead, "bridge": _absolute(settings.bridge, base)}
+    )
+
+
+def _absolute(bridge: Bridge, base: Path) -> Bridge:
+    routes = []
+    for route in bridge.routes:
+        given = {name: base / place for name in _ROUTE_PATHS if (place := getattr(route, name))}
+        bucket = {name: base / place for name in _BUCKET_PATHS if (place := getattr(route.bucket, name))}
+        routes.append(route.model_copy(update={**given, "bucket": route.bucket.model_copy(update=bucket)}))
+    return bridge.model_copy(update={"bucket": base / bridge.bucket, "routes": tuple(routes)})
+
+
+_ROUTE_PATHS = ("signing_key", "agent_keys", "callback_secret")
+_BUCKET_PATHS = ("folder", "ca_file", "credentials_file")
 
 
 def default_settings_text() -> str:

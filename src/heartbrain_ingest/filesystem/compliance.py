@@ -58,7 +58,7 @@ def _check_delivery(archive: Path, delivery: Path) -> list[Finding]:
         return findings
     findings += [
         _finding(archive, delivery, f"README.md names {entry.file}, which is not there")
-        for entry in (*header.sources, *header.results)
+        for entry in (*header.sources, *header.scripts, *header.results)
         if not (delivery / entry.file).exists()
     ]
     if header.revisionOf and not (delivery.parent / header.revisionOf).is_dir():

@@ -28,6 +28,7 @@ class ReadmeHeader(BaseModel):
     responsible: tuple[str, ...] = Field(min_length=1, description="Who answers for the folder.")
     description: str = Field(min_length=1, description="What the folder holds.")
     sources: tuple[FileEntry, ...] = Field((), description="What the results were made of.")
+    scripts: tuple[FileEntry, ...] = Field((), description="What the results were made with.")
     results: tuple[FileEntry, ...] = Field((), description="What was made.")
     tags: tuple[str, ...] = Field((), description="Words to find the folder by.")
     revisionOf: str | None = Field(None, description="The folder that this one replaces.")  # noqa: N815 - the guideline's name
