@@ -173,7 +173,7 @@ def test_a_material_in_the_name_of_the_analyte_counts_where_no_column_names_one(
 
 
 def test_a_workbook_is_read_sheet_by_sheet_with_the_material_of_its_name(read_xlsx: Read) -> None:
-    header: list[list[str]] = (
+    header: tuple[list[str], ...] = (
         ["Befundübersicht"],
         [],
         ["Name", "PatientID", "Entnahmezeit", "Parameter", "Ergebnis", "Einheit", "Normbereich"],
