@@ -1,0 +1,25 @@
+"""What can stop a request or an exchange. A class docstring is the message that a person reads."""
+
+from __future__ import annotations
+
+from heartbrain_ingest.errors import HeartbrainError
+
+
+class BridgeSettingsError(HeartbrainError):
+    """The bridge is not set up: correct the part `bridge` of the settings file."""
+
+
+class UnknownFunctionError(HeartbrainError):
+    """The computing centre does not offer this: `heartbrain run --list` shows what can be run."""
+
+
+class ParametersError(HeartbrainError):
+    """The parameters do not fit the function: `heartbrain run FUNCTION --show` describes them."""
+
+
+class NotSendableError(HeartbrainError):
+    """The request can't be sent; the text says what is missing. Correct it and set its status to `retry`."""
+
+
+class NotTrustworthyError(HeartbrainError):
+    """What came back can't be believed, so nothing of it was used; tell who runs the agent."""
