@@ -27,6 +27,7 @@ from heartbrain_ingest.postprocessing.inputs import InputReader, InputRecord, jo
 from heartbrain_ingest.postprocessing.linkahead_store import RECORD_TYPE
 from heartbrain_ingest.postprocessing.requests import WORDS, Status, request_name
 from heartbrain_ingest.postprocessing.rules import RequestRule, load_rules
+from heartbrain_ingest.postprocessing.users import Users
 from heartbrain_ingest.settings import Settings
 from hpc_bridge.errors import BridgeError
 from hpc_bridge.protocol import Description
@@ -155,7 +156,7 @@ def read_catalogue(settings: Settings, user: str) -> list[Description]:
         When no route serves the user, or its bucket can't be used.
     """
     routes = bridge.routes_of(settings)
-    name = bridge.Users(routes).route_of(user)
+    name = Users(routes).route_of(user)
     route = next((one for one in routes if one.name == name), None)
     if route is None:
         raise BridgeSettingsError(f"no route serves {user}")
@@ -331,7 +332,7 @@ def register_by_rules(settings: Settings, *, moment: datetime | None = None) -> 
     enabled = [rule for rule in rules.rules if rule.enabled]
     if not enabled:
         return {}
-    users = bridge.Users(bridge.routes_of(settings))
+    users = Users(bridge.routes_of(settings))
     route = next((one for one in bridge.routes_of(settings) if one.name == users.route_of(RULES_USER)), None)
     if route is None or not bridge.is_in_use(settings, route):
         return {}
@@ -360,26 +361,28 @@ def _apply_rule(
         f"FIND RECORD '{rule.record_type}' WITH {conditions}"
         f"NOT (REFERENCED BY {RECORD_TYPE} WITH Function='{rule.function}')"
     )
-    plan = preflight(
-        settings,
-        catalogue=catalogue,
-        function=rule.function,
-        inputs=sorted(inputs)[:most],
-        parameters=rule.parameters,
-        version=rule.version,
-    )
+    ready: list[Item] = []
+    for start in range(0, len(inputs), _CHUNK):
+        ready += preflight(
+            settings,
+            catalogue=catalogue,
+            function=rule.function,
+            inputs=sorted(inputs)[start : start + _CHUNK],
+            parameters=rule.parameters,
+            version=rule.version,
+        ).ready
+        if len(ready) >= most:
+            break
     text = as_text(filled)
     wishes = [
         # The same image gets the same name again, after a database was set up anew as well.
         _Wish(
-            name=request_name(
-                rule.function, function.version, text, *(file.place for file in item.inputs[0].files[:1])
-            ),
+            name=request_name(rule.function, function.version, text, item.inputs[0].files[0].place),
             inputs=tuple(_ids(item)),
             version=function.version,
             parameters=text,
         )
-        for item in plan.ready
+        for item in ready[:most]
     ]
     known = _known_names([wish.name for wish in wishes])
     return len(_insert(rule.function, [wish for wish in wishes if wish.name not in known], user=RULES_USER, now=now))
