@@ -36,7 +36,6 @@ def test_the_validator_is_the_one_of_this_environment():
         str(Path(sys.executable).parent / "bids-validator-deno"),
         "--format",
         "json",
-        "--recursive",
         "--max-rows",
         "-1",
         "dataset",

@@ -202,4 +202,5 @@ def test_what_the_scanner_computed_shares_no_run_number_with_what_it_measured(ma
         "derivatives/scanner/dwi/run-2_ADC",
     ]
     assert named["2/2"].naming.folder == "derivatives/scanner"
+    assert named["2/2"].metadata["SkullStripped"] is False
     assert named["2/2"].b_table is False

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import nibabel
+import numpy as np
 import pytest
 
+from heartbrain_ingest.bids.validator import validate
 from heartbrain_ingest.bids.view import ViewError, compose_view
 
 
@@ -145,3 +148,48 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path):
 def test_a_folder_without_session_facts_is_named_in_the_error(tmp_path):
     with pytest.raises(ViewError, match=r"2023-05-04_sub-A_ses-1: session.json can't be read"):
         compose_view([tmp_path / "2023-05-04_sub-A_ses-1"], tmp_path / "view", name="study")
+
+
+ADC = ("derivatives/scanner/sub-A/ses-1/dwi/sub-A_ses-1_ADC", {"RecordType": "ADCMap", "SkullStripped": False})
+PICTURE = "derivatives/qc/sub-A/ses-1/anat/sub-A_ses-1_T1w_planes.png"
+
+
+def test_computed_maps_and_pictures_are_datasets_of_their_own(tmp_path):
+    folder = publish(tmp_path / "archive", "sub-A", "ses-1", files=[T1, ADC])
+    (folder / PICTURE).parent.mkdir(parents=True)
+    (folder / PICTURE).touch()
+    view = compose_view([folder], tmp_path / "view", name="study")
+    assert (view / f"{ADC[0]}.nii.gz").is_symlink()
+    assert (view / PICTURE).is_symlink()
+    for name, maker in (("scanner", "scanner"), ("qc", "heartbrain-ingest")):
+        description = json.loads((view / "derivatives" / name / "dataset_description.json").read_text())
+        assert description["DatasetType"] == "derivative"
+        assert [one["Name"] for one in description["GeneratedBy"]] == [maker]
+    scans = (view / "sub-A/ses-1/sub-A_ses-1_scans.tsv").read_text()
+    assert "ADC" not in scans
+
+
+def test_a_computed_map_alone_comes_with_its_picture_and_not_with_those_of_others(tmp_path):
+    folder = publish(tmp_path / "archive", "sub-A", "ses-1", files=[T1, ADC])
+    own = "derivatives/qc/sub-A/ses-1/scanner/dwi/sub-A_ses-1_ADC_planes.png"
+    for name in (PICTURE, own):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    view = compose_view([folder], tmp_path / "view", name="part", images=[folder / f"{ADC[0]}.nii.gz"])
+    assert (view / own).is_symlink()
+    assert not (view / PICTURE).exists()
+    assert not list(view.glob("sub-A/ses-1/anat"))
+    assert (view / "participants.tsv").read_text().splitlines()[1:] == ["sub-A\t34\tF"]
+
+
+def test_the_validator_looks_at_computed_maps_and_accepts_them(tmp_path):
+    folder = publish(tmp_path / "archive", "sub-A", "ses-1", files=[T1, ADC])
+    for image in folder.rglob("*.nii.gz"):
+        nibabel.Nifti1Image(np.ones((8, 8, 8), np.int16), np.eye(4)).to_filename(image)
+    (folder / PICTURE).parent.mkdir(parents=True)
+    (folder / PICTURE).write_bytes(b"\x89PNG")
+    view = compose_view([folder], tmp_path / "view", name="study")
+    assert [str(error) for error in validate(view).errors] == []
+    wrong = "derivatives/scanner/sub-A/ses-1/dwi/sub-A_ses-1_ADCC.nii.gz"
+    (view / wrong).write_bytes((view / f"{ADC[0]}.nii.gz").read_bytes())
+    assert ("NOT_INCLUDED", f"/{wrong}") in {(error.code, error.location) for error in validate(view).errors}

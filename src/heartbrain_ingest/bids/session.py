@@ -61,6 +61,9 @@ def name_session(
 def _draft(candidate: Candidate, rules: NamingRules) -> Draft:
     naming, _ = rules.decide(candidate)
     metadata = dict(naming.metadata)
+    if naming.datatype is not None and naming.folder is not None:
+        # Required of every derived image (BIDS, common derivatives); no scanner takes the skull away.
+        metadata.setdefault("SkullStripped", False)
     if "task" in naming.entities:
         metadata.setdefault("TaskName", naming.entities["task"])
     return Draft(

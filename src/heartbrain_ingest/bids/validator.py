@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,9 @@ class BidsValidator:
     dataset: Path
 
     def argv(self) -> list[str]:
-        """Give the argument vector: every row of every table is looked at, and the datasets in derivatives/ too."""
+        """Give the argument vector: every row of every table is looked at."""
         program = Path(sys.executable).with_name("bids-validator-deno")
-        return [str(program), "--format", "json", "--recursive", "--max-rows", "-1", str(self.dataset)]
+        return [str(program), "--format", "json", "--max-rows", "-1", str(self.dataset)]
 
     def run(self) -> ValidationReport:
         """Validate the dataset.
@@ -79,8 +79,23 @@ class BidsValidator:
 
 
 def validate(dataset: Path) -> ValidationReport:
-    """Check a dataset with bids-validator-deno (see `BidsValidator.run`)."""
-    return BidsValidator(dataset).run()
+    """Check a dataset, and the datasets of images below its ``derivatives/``, with bids-validator-deno.
+
+    Each is a run of its own: the validator's own way through derivatives takes no notice of their ``.bidsignore``.
+    See `BidsValidator.run`.
+    """
+    report = BidsValidator(dataset).run()
+    for description in sorted(dataset.glob("derivatives/*/dataset_description.json")):
+        if any(description.parent.rglob("*.nii.gz")):
+            inner = BidsValidator(description.parent).run()
+            place = f"/derivatives/{description.parent.name}"
+            report.errors.extend(_below(place, inner.errors))
+            report.warnings.extend(_below(place, inner.warnings))
+    return report
+
+
+def _below(place: str, issues: list[ValidationIssue]) -> list[ValidationIssue]:
+    return [replace(issue, location=f"{place}{issue.location}") for issue in issues]
 
 
 def parse_report(text: str) -> ValidationReport:
