@@ -175,6 +175,8 @@ class Desk:
 
     def revoke(self, attempt: str) -> bool:
         """Make an attempt void before it starts; False when it has started."""
+        if (claimed := self.claim_of(attempt)) is not None:  # nothing to write, which a full disk would refuse
+            return claimed == REVOKED
         folder = self.attempt_folder(attempt)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         link_new(folder / CLAIM, json.dumps({"state": REVOKED}))

@@ -39,11 +39,11 @@ REPORTED = (
 def link_new(path: Path, body: str) -> bool:
     """Write a file that appears complete under a name that must be free; False when it was taken."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
     try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         return False
@@ -219,10 +219,6 @@ def run_attempt(folder: Path) -> int:
     except (OSError, RuntimeError) as problem:
         job.problem = str(problem)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    report = {name: os.environ[name] for name in REPORTED if name in os.environ}
-    (run / "logs" / "environment.json").write_text(
-        json.dumps({"batch": report, "job": plan["environment"]}, indent=1, sort_keys=True), encoding="utf-8"
-    )
     record = {
         "run": run.name,
         "exit_code": code,
@@ -236,8 +232,21 @@ def run_attempt(folder: Path) -> int:
             "max_rss_bytes": used.ru_maxrss * 1024,
         },
     }
-    link_new(folder / EXIT, json.dumps(record))
-    return 0 if code == 0 and not job.problem else 1
+    try:
+        write_environment(run, plan)
+        link_new(folder / EXIT, json.dumps(record))
+    except OSError as problem:  # most likely a full disk: what can't be used any more makes room for saying so
+        shutil.rmtree(run / "output", ignore_errors=True)
+        record.update(outputs=[], problem=job.problem or str(problem))
+        link_new(folder / EXIT, json.dumps(record))
+    return 0 if code == 0 and not record["problem"] else 1
+
+
+def write_environment(run: Path, plan: dict[str, Any]) -> None:
+    """Put down what the batch system and the plan gave the program."""
+    report = {name: os.environ[name] for name in REPORTED if name in os.environ}
+    text = json.dumps({"batch": report, "job": plan["environment"]}, indent=1, sort_keys=True)
+    (run / "logs" / "environment.json").write_text(text, encoding="utf-8")
 
 
 def detach() -> None:
