@@ -27,6 +27,8 @@ _UNCLEAR = re.compile(
     r"unable to contact|timed out|communication|connection (refused|reset)|not responding|zero bytes|transmission",
     re.IGNORECASE,
 )
+#: What `scancel` says of a job that is over, or whose number another job has now.
+_OVER = re.compile(r"invalid job id|already complet|no active jobs", re.IGNORECASE)
 #: How far back accounting is asked.
 _WINDOW = timedelta(days=14)
 
@@ -177,7 +179,15 @@ class Sacct:
             task = re.fullmatch(r"[0-9]+_([0-9]+)", identity)
             number = int(task[1]) if task else 0
             found.append(Sighting(token, number, identity, phase, f"{state} {code}"[:60]))
-        return found
+        return _single_jobs(found) if self.completion else found
+
+
+def _single_jobs(found: list[Sighting]) -> list[Sighting]:
+    """Leave out the tasks of arrays: the completion plugin numbers them like jobs and does not tell which is which."""
+    numbers: dict[str, set[str]] = {}
+    for one in found:
+        numbers.setdefault(one.token, set()).add(one.scheduler_id)
+    return [one for one in found if len(numbers[one.token]) == 1]
 
 
 @dataclass(frozen=True)
@@ -241,5 +251,5 @@ class SlurmScheduler(Scheduler):
     def cancel(self, sighting: Sighting) -> None:
         """Run `scancel`."""
         answer = self._run(Scancel(sighting, self._program("scancel")).argv())
-        if answer.code != 0:
+        if answer.code != 0 and not _OVER.search(answer.err):
             raise SchedulerUnavailableError(answer.err.strip()[-300:])
