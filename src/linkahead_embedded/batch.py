@@ -11,12 +11,17 @@ from collections.abc import Sequence
 from .catalog import Catalog
 from .dates import now
 from .lql.versions import archive
-from .model import EntityDraft, EntityInfo, PropertySpec, Role, fold
+from .model import EntityDraft, EntityInfo, PropertySpec, Role, Typed, fold
 from .render import Entity, Statement, VersionStamp, documents, draft_parents, entity_xml, without_version
+from .rows import Use, insert_rows, insert_statements
 from .storage import members
 from .values import lexical
 from .xml_codec import values_xml
 
+_COLUMNS = (
+    "role", "name", "name_key", "description", "type", "is_list", "unit", "content", "path", "checksum", "size",
+    "storage", "location", "acl", "version", "changed_at", "changed_by", "id", "number",
+)  # fmt: skip
 TYPED_STATEMENT = "usage JOIN statement ON statement.property = usage.property AND statement.usage = usage.id"
 """Statements with the datatype that they have."""
 
@@ -30,22 +35,25 @@ class Batch:
         self._user = user
         self._now = now()
         self._seed = uuid.uuid4().hex
+        self._known_uses: dict[int, Use] = {}
+        """By the identity of specifications, which the drafts keep alive."""
 
     def insert(self, drafts: list[EntityDraft]) -> dict[int, str]:
         """Write new entities; give their XML."""
         versions = {draft.id: self._version(draft.id) for draft in drafts}
-        self._connection.executemany(
-            "INSERT INTO entity (id, role, name, name_key, description, type, is_list, unit, content, path, checksum, "
-            "size, storage, location, acl, version, number, created_at, created_by, changed_at, changed_by) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)",
+        insert_rows(
+            self._connection,
+            "entity",
+            (*_COLUMNS, "created_at", "created_by"),
             [
                 (
-                    draft.id,
                     *_columns(draft),
                     draft.acl,
                     versions[draft.id].id,
                     self._now,
                     self._user,
+                    draft.id,
+                    1,
                     self._now,
                     self._user,
                 )
@@ -142,27 +150,20 @@ class Batch:
             (draft.id, position, parent.target) for draft in drafts for position, parent in enumerate(draft.parents)
         ]
         self._connection.executemany("INSERT INTO parent (child, position, parent) VALUES (?, ?, ?)", parents)
-        rows: list[tuple[object, ...]] = []
-        usages: dict[int, int] = {}
-        for draft in drafts:
-            entity = draft.id
-            for position, prop in enumerate(draft.properties):
-                spec = prop.spec
-                if spec is None:
-                    raise AssertionError(prop)
-                usage = usages.get(id(spec))
-                if usage is None:
-                    usage = usages[id(spec)] = self._usage(spec)
-                values = prop.typed
-                rows.append((entity, position, 0, spec.property, usage, *values[0]))
-                if len(values) > 1:
-                    rows += [
-                        (entity, position, item, spec.property, usage, *value)
-                        for item, value in enumerate(values)
-                        if item
-                    ]
         self._write_uploads(drafts)
-        self._connection.executemany(f"INSERT INTO statement VALUES ({', '.join('?' * 11)})", rows)
+        insert_statements(self._connection, [(draft.id, self._uses(draft)) for draft in drafts])
+
+    def _uses(self, draft: EntityDraft) -> list[tuple[Use, list[Typed]]]:
+        found = []
+        for prop in draft.properties:
+            spec = prop.spec
+            if spec is None:
+                raise AssertionError(prop)
+            use = self._known_uses.get(id(spec))
+            if use is None:
+                use = self._known_uses[id(spec)] = Use(spec.property, self._usage(spec))
+            found.append((use, prop.typed))
+        return found
 
     def _write_uploads(self, drafts: list[EntityDraft]) -> None:
         """Note what belongs to uploaded files beside their bytes."""

@@ -13,6 +13,7 @@ from .consistency import check_files
 from .errors import Code, RequestError
 from .exchange import Call, Response, answer, file_response
 from .files import FOLDER, MANAGED, FileStore
+from .rows import uncollected
 from .storage import Database
 from .transactions import Outcome, Writer
 from .validate import Rules
@@ -54,12 +55,13 @@ class EntityApi:
         """POST Entity."""
         if "InsertFilesInDir" in call.flags:
             return self._import(call)
-        drafts = parse_entities(call.request.body, "Insert")
-        for draft in drafts:
-            if draft.role is None and not draft.has_errors:
-                draft.error(Code.ROLE_MISMATCH, "An entity needs a role to be inserted.")
-        with self._blobs.holding(drafts, call.request.uploads):
-            return _answer(call, self._writer(call.user).insert(drafts, _rules(call.flags)))
+        with uncollected(call.request.body):
+            drafts = parse_entities(call.request.body, "Insert")
+            for draft in drafts:
+                if draft.role is None and not draft.has_errors:
+                    draft.error(Code.ROLE_MISMATCH, "An entity needs a role to be inserted.")
+            with self._blobs.holding(drafts, call.request.uploads):
+                return _answer(call, self._writer(call.user).insert(drafts, _rules(call.flags)))
 
     def _import(self, call: Call) -> Response:
         """Insert the files of a folder; what is a File entity already is left as it is."""
@@ -89,9 +91,10 @@ class EntityApi:
 
     def update(self, call: Call) -> Response:
         """PUT Entity."""
-        drafts = parse_entities(call.request.body, "Update")
-        with self._blobs.holding(drafts, call.request.uploads, is_update=True):
-            outcome = self._writer(call.user).update(drafts, _rules(call.flags))
+        with uncollected(call.request.body):
+            drafts = parse_entities(call.request.body, "Update")
+            with self._blobs.holding(drafts, call.request.uploads, is_update=True):
+                outcome = self._writer(call.user).update(drafts, _rules(call.flags))
         self._blobs.collect()
         return _answer(call, outcome)
 

@@ -135,7 +135,7 @@ class FileStore:
         if self.root is None:
             return None
         candidate = (self.root / path.lstrip("/")).resolve()
-        if not candidate.is_relative_to(self.root) or not candidate.is_file():
+        if not candidate.is_relative_to(self.root) or not is_file(candidate):
             return None
         size, checksum = measure(candidate)
         return StoredFile(LINKED, path.lstrip("/"), size, checksum)
@@ -146,7 +146,7 @@ class FileStore:
         if base is None or storage == FOLDER:
             return None
         path = (base / location).resolve()
-        return path if path.is_file() and (storage == MANAGED or path.is_relative_to(base)) else None
+        return path if is_file(path) and (storage == MANAGED or path.is_relative_to(base)) else None
 
     def discard(self, locations: list[str]) -> None:
         """Remove blobs that no entity uses any more."""
@@ -177,6 +177,11 @@ def checked_path(text: str | None) -> str | None:
     if ".." in parts or text.endswith("/") or len(parts) < len(("/", "name")):
         return None
     return "/" + "/".join(parts[1:])
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; a name that no filesystem takes is none, while `Path.is_file` raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def measure(path: Path) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from . import access
 from .auth import Gate
 from .errors import Code, RequestError
 from .exchange import Call, Response, answer
+from .files import is_file
 from .storage import Database
 from .xml_codec import escape
 
@@ -22,6 +23,7 @@ _PERMISSION = "SCRIPTING:EXECUTE:"
 _OPTION = re.compile(r"-O([A-Za-z0-9][\w.-]{0,99})", re.ASCII)
 _POSITION = re.compile(r"-p(\d{1,4})", re.ASCII)
 _UPLOADS = ".upload_files"
+_MAX_NAME = 255
 
 
 class ScriptingApi:
@@ -57,7 +59,7 @@ class ScriptingApi:
             )
         root = self.folder.resolve()
         script = (root / name.lstrip("/")).resolve() if name and name.isprintable() else root
-        if not script.is_relative_to(root) or not script.is_file() or not os.access(script, os.X_OK):
+        if not script.is_relative_to(root) or not is_file(script) or not os.access(script, os.X_OK):
             raise RequestError(404, f"There is no script '{name[:200]}'.", Code.NO_FILE)
         return script
 
@@ -66,7 +68,7 @@ class ScriptingApi:
         values = {key: value for key, value in form.items() if key != "call"}
         for upload in call.request.uploads.values():
             name = Path(upload.name).name
-            if upload.path is None or not name or not name.isprintable():
+            if upload.path is None or not name.isprintable() or not 0 < len(name.encode()) <= _MAX_NAME:
                 raise RequestError(400, "The name of an uploaded file is not acceptable.")
             (home / _UPLOADS).mkdir(exist_ok=True)
             shutil.copyfile(upload.path, home / _UPLOADS / name)

@@ -355,3 +355,16 @@ def test_a_body_of_a_hundred_megabytes_is_refused_before_it_is_read(application:
     with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as connection:
         connection.sendall(f"POST /Entity HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize("path", [f"/{LONG}", f"/{LONG}/b.txt", "/" + "a/" * 1900 + "b"])
+def test_a_path_that_no_filesystem_takes_names_a_file_that_is_not_there(application: Application, path: str) -> None:
+    answer = insert(application, f'<File id="-1" path="{path}"/>')
+    assert "The file does not exist on the server" in answer
+    assert send(application, "GET", f"FileSystem{path}").status == 404
+    assert send(application, "POST", f"Entity?InsertFilesInDir={path}", "<Insert/>").status == 400
+    application.scripting.folder = application.files.root
+    assert send(application, "POST", "scripting", f"call={path}").status == 404
