@@ -16,6 +16,8 @@ _EPILOG = "Exit codes: 0 all good, 1 something needs the steward, 2 the command 
 
 
 _ELSEWHERE = {
+    "bridge": "heartbrain_ingest.commands.bridge:bridge",
+    "run": "heartbrain_ingest.commands.run:run",
     "export": "heartbrain_ingest.commands.export:export",
     "deidentify": "heartbrain_ingest.commands.deidentify:deidentify",
     "linkahead": "heartbrain_ingest.commands.linkahead:linkahead",
