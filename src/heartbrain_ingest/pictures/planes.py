@@ -66,7 +66,7 @@ def cut_planes(image: Any, volumes: slice) -> list[Plane]:
             index[k] = shape[k] // 2
         if len(image.shape) > 3:  # noqa: PLR2004 - i, j, k, t
             index[3:] = [volumes, *[0] * (len(image.shape) - 4)]
-        voxels = np.asanyarray(image.dataobj[tuple(index)])
+        voxels = _read(image.dataobj, tuple(index))
         if i > j:
             voxels = voxels.swapaxes(0, 1)
         for place, axis in ((0, i), (1, j)):
@@ -74,6 +74,15 @@ def cut_planes(image: Any, volumes: slice) -> list[Plane]:
                 voxels = np.flip(voxels, place)
         planes.append(Plane(voxels=voxels, width_mm=float(sizes[i]), height_mm=float(sizes[j]), left=left))
     return planes
+
+
+def _read(proxy: Any, index: tuple[Any, ...]) -> NDArray[Any]:
+    """Read a part of the voxels from the mapped file, scaled as the header says; whole numbers stay whole."""
+    voxels: NDArray[Any] = np.asarray(proxy.get_unscaled()[index])
+    if voxels.dtype.names is not None or (proxy.slope, proxy.inter) == (1, 0):
+        return voxels
+    scaled: NDArray[np.float64] = voxels * proxy.slope + proxy.inter
+    return scaled
 
 
 def lay_out(planes: list[Plane]) -> NDArray[np.uint8]:
