@@ -67,6 +67,7 @@ osd_data = {folder}/osd
 osd_objectstore = memstore
 memstore_device_bytes = 4294967296
 osd_max_object_name_len = 1024
+osd_class_dir = {classes}
 [client]
 rgw_data = {folder}/rgw
 rgw_dns_name = localhost
@@ -135,6 +136,8 @@ class Rgw:
                 store_port=store[0],
                 last_store_port=store[-1],
                 sts_key=self._token_key,
+                # Debian 13's own value is relative to nowhere.
+                classes=next(Path("/usr").glob("lib/*/rados-classes"), "/usr/lib/rados-classes"),
             )
         )
 
