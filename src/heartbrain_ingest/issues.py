@@ -81,12 +81,31 @@ ISSUES: dict[str, Issue] = {
     # what is not an image
     "NO_PIXEL_DATA": _info("The object holds no image (a report, a protocol, a presentation state)."),
     "NOT_MR_IMAGE": _quarantine(
-        "The object is not an MR image (radiotherapy, waveform, secondary capture, another modality).",
+        "The object is not an MR image (a waveform, another modality).",
         "Publish it by hand if the study needs it; otherwise discard it.",
     ),
     "BURNED_IN_TEXT": _quarantine(
         "The pixels may show text that names the patient.", "Look at the picture; discard it or blank the text."
     ),
+    "SECONDARY_CAPTURE": _quarantine(
+        "A capture of a screen or of a film: its pixels may show who the patient is.",
+        "Discard it; if the study needs it, publish it by hand after looking at it.",
+    ),
+    "SCREEN_IMAGE": _quarantine(
+        "The header calls the image a screen, a protocol or a report.", "Look at the picture; discard or release it."
+    ),
+    "TEXT_IN_PIXELS": _quarantine(
+        "A row of letters was found in the pixels.",
+        "Look at the picture; discard it, or release it if it names nobody.",
+    ),
+    "UNSEARCHED_PIXELS": _quarantine(
+        "The image may show text, and its compressed pixels can't be searched here.",
+        "Look at the picture and release it, or send it uncompressed.",
+    ),
+    "ENCAPSULATED_DOCUMENT": _quarantine("A document (PDF, CDA, 3D model) packed into DICOM.", "Discard it."),
+    "STRUCTURED_REPORT": _quarantine("A report: people write names and findings there.", "Discard it."),
+    "ULTRASOUND": _quarantine("Ultrasound images show the patient's name at the border.", "Discard it."),
+    "RADIOTHERAPY_OBJECT": _quarantine("A plan, structure or dose of radiotherapy.", "Discard it."),
     # identity
     "NO_STUDY_UID": _quarantine("The header holds no StudyInstanceUID.", "Send the study again."),
     "SUBJECT_CONFLICT": _warning(

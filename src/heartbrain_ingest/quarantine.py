@@ -25,6 +25,9 @@ from heartbrain_ingest.shown import printable
 #: Codes that a person may overrule who has looked at the file or the place. All others are checked again.
 LOOKED_AT = {
     "BURNED_IN_TEXT": "the file is taken in although its pixels may show text",
+    "SCREEN_IMAGE": "the file is taken in although its header calls it a screen",
+    "TEXT_IN_PIXELS": "the file is taken in although letters were found in its pixels",
+    "UNSEARCHED_PIXELS": "the file is taken in although nobody but you searched its pixels for text",
     "LEAK": "the session is published although the audit found something in the places that you looked at; anything "
     "it finds elsewhere keeps it back again",
     "CONFLICTING_INSTANCE": "this file is the right one; what is published becomes a new revision, and the other files "

@@ -71,9 +71,9 @@ def test_any_date_of_the_header_dates_the_study_when_the_first_is_missing(tmp_pa
     ("change", "code"),
     [
         ({"PixelData": None}, "NO_PIXEL_DATA"),
-        ({"PixelData": None, "Modality": "RTPLAN"}, "NOT_MR_IMAGE"),
+        ({"PixelData": None, "Modality": "RTPLAN"}, "RADIOTHERAPY_OBJECT"),
         ({"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "NOT_MR_IMAGE"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ImageOrientationPatient": None}, "NOT_MR_IMAGE"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ImageOrientationPatient": None}, "SECONDARY_CAPTURE"),
         ({"BurnedInAnnotation": "YES"}, "BURNED_IN_TEXT"),
         ({"StudyInstanceUID": ""}, "NO_STUDY_UID"),
         ({"SeriesInstanceUID": ""}, "INVALID_DICOM"),

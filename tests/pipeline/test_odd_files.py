@@ -27,10 +27,10 @@ def test_no_file_is_lost_and_each_one_that_is_refused_has_one_code(odd: TakenIn)
 
 def test_what_is_no_mr_image_is_refused_as_such(odd: TakenIn) -> None:
     fates = odd.site.fates(odd.inbox)
-    assert fates["pydicom/rtplan.dcm"] == ("quarantined", "NOT_MR_IMAGE")
-    assert fates["pydicom/rtplan_truncated.dcm"] == ("quarantined", "NOT_MR_IMAGE")
-    assert fates["pydicom/examples_ybr_color.dcm"] == ("quarantined", "NOT_MR_IMAGE")
-    assert fates["pydicom/test-SR.dcm"] == ("ignored", "NO_PIXEL_DATA")
+    assert fates["pydicom/rtplan.dcm"] == ("quarantined", "RADIOTHERAPY_OBJECT")
+    assert fates["pydicom/rtplan_truncated.dcm"] == ("quarantined", "RADIOTHERAPY_OBJECT")
+    assert fates["pydicom/examples_ybr_color.dcm"] == ("quarantined", "ULTRASOUND")
+    assert fates["pydicom/test-SR.dcm"] == ("quarantined", "STRUCTURED_REPORT")
 
 
 def test_copies_of_one_instance_that_differ_are_all_kept_back(odd: TakenIn) -> None:
@@ -40,7 +40,7 @@ def test_copies_of_one_instance_that_differ_are_all_kept_back(odd: TakenIn) -> N
 
 
 def test_text_burned_into_pixels_is_kept_back(odd: TakenIn) -> None:
-    assert odd.site.fates(odd.inbox)["dicognito_burned_in/burned_in_yes.dcm"] == ("quarantined", "BURNED_IN_TEXT")
+    assert odd.site.fates(odd.inbox)["dicognito_burned_in/burned_in_yes.dcm"] == ("quarantined", "SECONDARY_CAPTURE")
 
 
 def test_two_patients_and_three_studies_are_told_apart(odd: TakenIn) -> None:

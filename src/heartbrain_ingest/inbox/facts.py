@@ -10,20 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from heartbrain_ingest.dicom import DicomFile, DicomFileError, read_header
+from heartbrain_ingest.dicom import DicomFile, DicomFileError, read, read_header
 from heartbrain_ingest.dicom.files import DICOMDIR_CLASS, MEDIA_STORAGE_SOP_CLASS
+from heartbrain_ingest.dicom.screens import may_show_text, refusal
 from heartbrain_ingest.inbox.archives import looks_like_archive
 from heartbrain_ingest.inbox.files import GZIP_MAGIC, FoundFile, UnpackedTooLargeError, read_content
 
-MR_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
-        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
-        "1.2.840.10008.5.1.4.1.1.4.3",  # Enhanced MR Color Image Storage
-        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
-    }
-)
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _Stream = io.FileIO | io.BytesIO | io.BufferedReader
 _HEAD = 4096
 #: Bytes to read of a file at first: all of most images, the header of most others.
@@ -52,7 +44,6 @@ _INSTANCE_NUMBER: Final = 0x00200013
 _IMAGE_ORIENTATION: Final = 0x00200037
 _IMAGES_IN_ACQUISITION: Final = 0x00201002
 _SERIES_RELATED_INSTANCES: Final = 0x00201209
-_BURNED_IN_ANNOTATION: Final = 0x00280301
 _WAVEFORM_SEQUENCE: Final = 0x54000100
 #: Storage classes of ECG, arterial pulse and respiration waveforms (PS3.4 B.5) start so.
 RECORDED_WAVEFORMS: Final = (
@@ -158,11 +149,24 @@ def _classify_stream(found: FoundFile, head: bytes, stream: _Stream, size: int) 
     if _is_recording(header):
         return FileFacts(found=found, kind="physio", dicom=facts, sha256=_digest(stream)), None
     code = _refuse(header, facts)
+    if code is None and may_show_text(header):
+        code = _text_code(stream)
     if code is not None and found.waived and (code, _digest(stream)) in found.waived:
         code = None
     if code is None:
         return FileFacts(found=found, kind="dicom", dicom=facts), header
     return FileFacts(found=found, kind="dicom", code=code, dicom=facts, sha256=_digest(stream)), None
+
+
+def _text_code(stream: _Stream) -> str | None:
+    """Search the pixels of the few images that may show text; what is damaged is refused when it is cleaned."""
+    from heartbrain_ingest.dicom.glyphs import text_code  # noqa: PLC0415 - loads scipy
+
+    stream.seek(0)
+    try:
+        return text_code(read(stream.read()))
+    except DicomFileError:
+        return None
 
 
 def looks_like_dicom(head: bytes) -> bool:
@@ -204,9 +208,7 @@ def _classify_other(found: FoundFile, head: bytes) -> FileFacts:
         digest = _digest(file)
     form = find_format(path)
     if form not in {None, Format.DICOM}:
-        return FileFacts(
-            found=found, kind="physio", sha256=digest, code="PHYSIO_PART" if form is Format.PART else None
-        )
+        return FileFacts(found=found, kind="physio", sha256=digest, code="PHYSIO_PART" if form is Format.PART else None)
     if is_lab_table(path):
         return FileFacts(found=found, kind="lab", sha256=digest)
     if looks_like_archive(head):
@@ -254,17 +256,8 @@ def _refuse(header: DicomFile, facts: DicomFacts) -> str | None:
         return "DIRECTORY_FILE"
     if not header.elements:
         return "INVALID_DICOM"
-    modality = header.text(_MODALITY)
-    if not header.has_pixels:
-        # A radiotherapy object or a waveform has no pixels either, but is no by-product of an MR session.
-        is_other = modality.startswith("RT") or _WAVEFORM_SEQUENCE in header.elements
-        without = "TRUNCATED_DICOM" if header.is_cut_short else "NO_PIXEL_DATA"
-        return "NOT_MR_IMAGE" if is_other else without
-    if header.text(_BURNED_IN_ANNOTATION).upper() == "YES":
-        return "BURNED_IN_TEXT"
-    is_capture = sop_class.startswith(SECONDARY_CAPTURE)
-    if not (sop_class in MR_CLASSES or modality == "MR") or (is_capture and not facts.has_geometry):
-        return "NOT_MR_IMAGE"
+    if (code := refusal(header)) is not None:
+        return code
     if not facts.study:
         return "NO_STUDY_UID"
     if not facts.series or not facts.instance:
