@@ -86,6 +86,8 @@ class Agent:
     clock: Callable[[], datetime]
     #: Whether this tick moves data; where a batch job does that, the login node's ticks don't.
     moves_data: bool = True
+    #: Whether this tick hands jobs in; a courier on a compute node does not.
+    hands_in: bool = True
     report: Report = field(default_factory=Report)
 
     def __post_init__(self) -> None:
@@ -121,7 +123,7 @@ class Agent:
             with self.guarded(job):
                 now = self._step(standing, note, stopped=stopped)
                 room -= standing.state is State.NEW and now.state is State.STAGING
-        if self.ready and not stopped:
+        if self.ready and self.hands_in and not stopped:
             HandIn(self).hand_in(self.ready[: self.settings.limits.submissions_per_tick])
         clean_up(self, standings)
         for standing in standings.values():

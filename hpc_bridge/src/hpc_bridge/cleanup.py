@@ -37,8 +37,10 @@ def clean_up(agent: Agent, standings: dict[str, Standing]) -> None:
 def _settle_gone(agent: Agent, job: str, note: Note | None) -> None:
     """Settle a job that others brought to an end: over when its history says so, else left alone and reported.
 
-    A listing that shows nothing, for a wrong prefix, say, must not end what runs.
+    The listing may be older than the job, and one that shows nothing, for a wrong prefix, say, must not end what runs.
     """
+    if agent.journal.standing(job) is not None:
+        return
     if not agent.desk.attempts(job):
         agent.desk.remove_scratch(job, agent.clock())
         agent.desk.forget(job)

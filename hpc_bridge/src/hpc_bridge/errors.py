@@ -37,6 +37,10 @@ class DocumentError(BridgeError):
     """A document in the bucket can't be read: it was altered, or written by another version of the bridge."""
 
 
+class GoneError(DocumentError):
+    """The job's events are gone: another exchange has closed it, so nothing is left to do."""
+
+
 class VerificationError(BridgeError):
     """A file is not what its list says: nothing of it was used; the next tick or exchange fetches it again."""
 

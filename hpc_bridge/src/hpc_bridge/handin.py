@@ -19,7 +19,8 @@ from hpc_bridge.errors import (
     UnclearError,
 )
 from hpc_bridge.plans import make_plan
-from hpc_bridge.protocol import Event, JobSpec, Standing
+from hpc_bridge.protocol import Event, JobSpec, Standing, keys
+from hpc_bridge.protocol.exchange import MAX_MANIFEST_BYTES
 from hpc_bridge.schedulers import Resources, Submission
 
 if TYPE_CHECKING:
@@ -101,7 +102,13 @@ class HandIn:
             most=agent.settings.limits.output_bytes,
         )
         desk.write_plan(attempt.name, {**plan, "spec": member.spec_digest})
-        return agent.add(standing, Event.STAGED, "About to be handed to the batch system.", attempt=attempt.name)
+        now = agent.add(standing, Event.STAGED, "About to be handed to the batch system.", attempt=attempt.name)
+        # A number can be won once more after the job was closed and its events deleted: then its history is there.
+        if agent.bucket.get(keys.history(job), limit=MAX_MANIFEST_BYTES) is not None:
+            desk.revoke(attempt.name)
+            agent.add(now, Event.FAIL, "Refused: the job is over already.")
+            return None
+        return now
 
     def _submit(self, submission: Submission, won: dict[int, tuple[Standing, str]]) -> None:
         agent = self.agent

@@ -14,7 +14,7 @@ from typing import Callable, Mapping, Sequence, TypeVar  # noqa: UP035 - Python 
 from hpc_bridge.bucket.base import Conditions
 from hpc_bridge.bucket.files import holds
 from hpc_bridge.digests import digest, file_digest
-from hpc_bridge.errors import DocumentError, LostRaceError, RefusedError, VerificationError
+from hpc_bridge.errors import DocumentError, GoneError, LostRaceError, RefusedError, VerificationError
 from hpc_bridge.protocol import keys
 from hpc_bridge.protocol.documents import (
     MAX_DOCUMENT_BYTES,
@@ -95,9 +95,13 @@ def publish(journal: Journal, spec: JobSpec, key: SigningKey, files: Mapping[str
     if stored is None or _wish(parse(stored)) != _wish(spec.to_dict()):
         raise RefusedError(f"the job {spec.job} was published for something else")
     try:
-        return journal.add(ask(spec.job), Event.ASK)
+        standing = journal.add(ask(spec.job), Event.ASK)
+        if bucket.get(keys.history(spec.job), limit=MAX_MANIFEST_BYTES) is not None:
+            # Asked late: meanwhile other exchanges brought the job to its end. Agents refuse it as well.
+            standing = expire(journal, standing, "It was over already.")
     except LostRaceError:
         return journal.standing(spec.job) or Standing(spec.job, 0, State.CLOSED)
+    return standing
 
 
 def _wish(document: dict[str, object]) -> bytes:
@@ -137,6 +141,8 @@ def conclude(journal: Journal, standing: Standing, agents: Mapping[str, VerifyKe
 
     Raises
     ------
+    GoneError
+        When another exchange has closed it meanwhile.
     DocumentError, SignatureError, RefusedError
         When what is in the bucket can't be believed.
     """
@@ -185,19 +191,21 @@ def fetch(journal: Journal, conclusion: Conclusion, folder: Path) -> None:
 def close(journal: Journal, standing: Standing) -> None:
     """Keep a job's events as history, mark it closed and delete its keys below open/; goes on where a death left it.
 
+    A job that has a history is over, whatever late writers add to it: then its keys are deleted as they are.
     The closed hint goes last and the first event last before it: a half-done clean-up shows no earlier state.
     """
-    if standing.state in FINAL:
-        events = journal.history(standing.job, standing.number)
-        history = History(job=standing.job, events=events)
-        journal.bucket.create(keys.history(standing.job), history.to_bytes())
+    job, bucket = standing.job, journal.bucket
+    if standing.state is not State.CLOSED and bucket.get(keys.history(job), limit=MAX_MANIFEST_BYTES) is None:
+        if standing.state not in FINAL:
+            raise DocumentError(f"{job} is not over")
         try:
+            history = History(job=job, events=journal.history(job, standing.number))
+            bucket.create(keys.history(job), history.to_bytes())
             journal.add(standing, Event.CLOSE)
-        except LostRaceError:
-            if (now := journal.standing(standing.job)) is None or now.state is not State.CLOSED:
-                raise
-    elif standing.state is not State.CLOSED:
-        raise DocumentError(f"{standing.job} is not over")
+        except (GoneError, LostRaceError):
+            now = journal.standing(job)
+            if now is not None and now.state is not State.CLOSED:
+                return
     _delete_open(journal, standing)
 
 

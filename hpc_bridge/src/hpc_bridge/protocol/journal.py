@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable  # noqa: UP035 - Python 3.10 on HPC l
 
 from hpc_bridge.bucket.base import Bucket, Conditions
 from hpc_bridge.digests import nonce
-from hpc_bridge.errors import DocumentError, LostRaceError, TransitionError, UnclearError
+from hpc_bridge.errors import DocumentError, GoneError, LostRaceError, TransitionError, UnclearError
 from hpc_bridge.protocol import keys
 from hpc_bridge.protocol.documents import MAX_DOCUMENT_BYTES, EventRecord
 from hpc_bridge.protocol.lifecycle import WRITERS, Event, Side, State, advance
@@ -113,15 +113,17 @@ class Journal:
 
         Raises
         ------
+        GoneError
+            When one is missing: a clean-up is going on.
         DocumentError
-            When one is missing or is no step that its writer may take from the state before.
+            When one is no step that its writer may take from the state before.
         """
         records: list[EventRecord] = []
         state: State | None = None
         for number in range(1, upto + 1):
             record = self.read(job, number)
             if record is None:
-                raise DocumentError(f"event {number} of {job} is missing")
+                raise GoneError(f"event {number} of {job}")
             try:
                 state = advance(state, record.event)
             except TransitionError as problem:

@@ -1,0 +1,64 @@
+"""A tick as the commands run it: data moved here, or by a small batch job where a login node must not."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from hpc_bridge.agent import Agent, Report, publish_catalogue
+from hpc_bridge.errors import SchedulerError
+from hpc_bridge.processes import run
+
+_COURIER = "hpc-bridge-courier"
+
+
+def tick(agent: Agent, home: Path) -> Report:
+    """Offer the catalogue, tick, and send a courier where data waits that this machine must not move."""
+    agent.moves_data = agent.settings.transfers == "agent"
+    publish_catalogue(agent)
+    report = agent.tick()
+    if agent.transfers_waiting:
+        try:
+            send_courier(agent, home)
+        except SchedulerError as problem:
+            report.problem(str(problem))
+    return report
+
+
+def move_data(agent: Agent) -> Report:
+    """Do inside a batch job what moves data; what is handed in from there is left to the next tick."""
+    agent.moves_data, agent.hands_in = True, False
+    return agent.tick()
+
+
+def send_courier(agent: Agent, home: Path) -> None:
+    """Hand in the job that moves data, unless one is there already.
+
+    Raises
+    ------
+    SchedulerError
+        When the batch system does not take it.
+    """
+    words = [sys.executable, "-m", "hpc_bridge.cli", "courier", "--home", str(home)]
+    if agent.settings.scheduler.kind == "local":
+        raise SchedulerError("the setting transfers: job needs a batch system")
+    name = f"{_COURIER}-{agent.name}"
+    there = run(["squeue", "--me", "--noheader", f"--name={name}", "--format=%T"])
+    if there.code != 0:
+        raise SchedulerError(there.err[-200:])
+    if there.out.split():
+        return
+    options = [
+        f"--{option}={value}"
+        for option in ("partition", "account", "qos")
+        if (value := getattr(agent.settings.scheduler, option))
+    ]
+    script = home / "state" / "courier.sh"
+    script.write_text(f"#!/bin/sh\nexec {' '.join(shlex.quote(word) for word in words)}\n", encoding="utf-8")
+    output = f"--output={home}/courier.log"
+    answer = run(
+        ["sbatch", "--parsable", f"--job-name={name}", "--time=240", "--no-requeue", output, *options, str(script)]
+    )
+    if answer.code != 0:
+        raise SchedulerError(answer.err[-200:])
