@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
+import json
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +30,11 @@ from heartbrain_ingest.physio import (
     match_recordings,
     read_recording,
     read_recordings,
+    write_whole,
 )
 
 PHILIPS_HEAD = "## Some Hospital, Release r32 (SWID 119)\n## Thu 04-05-2023 10:15:00\n## Dockable table = FALSE\n"
+NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]\d+)?")
 GE_NAME = "PPGData_epiRT_0504202310_20_00_250"
 
 
@@ -239,7 +244,7 @@ def test_channels_without_a_kind_are_left_out_with_a_warning(tmp_path: Path, rul
 
 
 def write_biopac(path: Path, channels: dict[str, tuple[str, np.ndarray]], rate: float = 200.0) -> Path:
-    """Write the smallest AcqKnowledge 3.8.1 file: graph header, channel headers, no foreign data, types, samples, no more."""
+    """Write the smallest file of AcqKnowledge 3.8.1: headers, types, samples, no markers, no journal."""
     graph = bytearray(2398)
     struct.pack_into("<hiih", graph, 0, 0, 41, len(graph), len(channels))
     struct.pack_into("<d", graph, 16, 1000.0 / rate)
@@ -334,3 +339,57 @@ def test_any_bytes_give_recordings_or_a_code(
         codes.add(error.code)
     assert codes <= {"PHYSIO_UNREADABLE"}
     assert all(len(one.samples) and one.sampling_frequency > 0 for one in recordings)
+
+
+@pytest.mark.shared_data
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255), cut=st.floats(0.01, 1))
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_damaged_waveform_object_gives_recordings_or_a_code(
+    tmp_path: Path, rules: PhysioRules, shared_data: Path, place: float, byte: int, cut: float
+) -> None:
+    content = bytearray((shared_data / "physio" / "dicom_waveform_ecg" / "waveform_ecg.dcm").read_bytes())
+    # The header is what a damage changes; samples are only other numbers.
+    content[132 + int(place * 20_000)] = byte
+    path = tmp_path / "ecg.dcm"
+    path.write_bytes(content[: int(cut * len(content))])
+    codes = set()
+    try:
+        read_recordings(path, rules)
+    except RecordingError as error:
+        codes.add(error.code)
+    assert codes <= {"PHYSIO_UNREADABLE"}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    rows=st.lists(
+        st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=2, max_size=2),
+        min_size=1,
+        max_size=400,
+    ),
+    rate=st.sampled_from([3.90625, 50.0, 1000.0]),
+    kind=st.sampled_from(list(Kind)),
+)
+def test_any_samples_are_written_and_drawn(
+    tmp_path: Path, rules: PhysioRules, rows: list[list[float]], rate: float, kind: Kind
+) -> None:
+    names = rules.channels[kind].columns
+    recording = Recording(
+        kind=kind,
+        sampling_frequency=rate,
+        start_ms=0,
+        stop_ms=1000 * len(rows) / rate,
+        samples=np.where(np.isfinite(rows), rows, np.nan),
+        triggers=None,
+        columns=(names[0], "second"),
+        units=("mV", "mV"),
+    )
+    written = write_whole(recording, tmp_path / "sub-A", rules, pictures=tmp_path)
+    lines = gzip.decompress(written.table.read_bytes()).decode().splitlines()
+    assert len(lines) == len(rows)
+    assert {cell for line in lines for cell in line.split("\t") if not NUMBER.fullmatch(cell)} <= {"n/a"}
+    about = json.loads(written.sidecar.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert about["NumberOfSamples"] == len(rows)
+    assert written.picture is not None
+    assert written.picture.read_text(encoding="utf-8").startswith("<svg")

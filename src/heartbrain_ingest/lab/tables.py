@@ -76,11 +76,17 @@ def read_sheets(path: Path) -> list[Sheet]:
         text = _decode(path.read_bytes())
     except OSError:
         raise LabTableError("LAB_UNREADABLE", "the file can't be opened") from None
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    delimiter = _delimiter(text)
     try:
-        return [Sheet(number=1, name="", rows=tuple(tuple(row) for row in rows))]
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error:
-        raise LabTableError("LAB_UNREADABLE", "the text is no table") from None
+        # A quotation mark that is never closed must not swallow the rows behind it: then it is a sign like any other.
+        try:
+            lines = io.StringIO("\n".join(text.splitlines()))
+            rows = list(csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE))
+        except csv.Error:
+            raise LabTableError("LAB_UNREADABLE", "the text is no table") from None
+    return [Sheet(number=1, name="", rows=tuple(tuple(row) for row in rows))]
 
 
 def _is_workbook(path: Path) -> bool:

@@ -107,7 +107,7 @@ def make_recordings(
                 start_ms=start_ms,
                 stop_ms=start_ms + 1000.0 * count / rate,
                 clock=Clock.NONE if begin is None else Clock.OWN,
-                samples=np.stack([channel.values for channel in members], axis=1),
+                samples=_finite(np.stack([channel.values for channel in members], axis=1)),
                 triggers=None,
                 columns=column_names(rule.columns, len(members)),
                 units=tuple(UNITS.get(_folded(channel.unit), rule.units) for channel in members),
@@ -126,11 +126,17 @@ def column_names(names: tuple[str, ...], count: int) -> tuple[str, ...]:
     return names[:count] + tuple(f"{names[0]}_{index + 1}" for index in range(len(names), count))
 
 
+def _finite(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take what is no number (an amplifier out of its range) for a gap."""
+    return np.where(np.isfinite(samples), samples, np.nan)
+
+
 def _edges(channel: Channel) -> NDArray[np.float64]:
     """Give the seconds at which a trigger line rises through the middle of its range."""
-    low, high = float(np.nanmin(channel.values)), float(np.nanmax(channel.values))
-    if not high > low:
+    known = channel.values[np.isfinite(channel.values)]
+    if not known.size or not known.max() > known.min():
         return np.empty(0)
+    low, high = float(known.min()), float(known.max())
     above = channel.values > (low + high) / 2
     edges = np.flatnonzero(above[1:] & ~above[:-1]) + 1
     times = edges / channel.rate

@@ -27,6 +27,9 @@ INFO_TYPE = "ACQUISITION_INFO"
 KIND_OF_TYPE = {"ECG": Kind.ECG, "PULS": Kind.PULSE, "RESP": Kind.RESPIRATION, "EXT": Kind.TRIGGER}
 INFO_COLUMNS = 5
 LONGEST_DAYS = 1
+#: Leads of an ECG; places of the grid for each row that is there.
+MOST_CHANNELS = 8
+MOST_GAPS = 1000
 #: Digits of a time in ticks, a sample and more.
 LONGEST_NUMBER = 12
 
@@ -134,6 +137,8 @@ def _recording(log: _Log, starts: NDArray[np.int64] | None, rules: PhysioRules) 
     place = _places(ticks - ticks[0], step)
     if place[-1] * step > LONGEST_DAYS * TICKS_PER_DAY:
         raise RecordingError("PHYSIO_UNREADABLE", "the log claims to be longer than a day")
+    if len(names) > MOST_CHANNELS or place[-1] > MOST_GAPS * len(rows):
+        raise RecordingError("PHYSIO_UNREADABLE", "the log has more channels or gaps than a monitor leaves")
     samples = np.full((int(place.max()) + 1, len(names)), np.nan)
     samples[place, channel] = [float(row[2]) for row in rows]
     triggers = np.zeros(len(samples), dtype=np.bool_)

@@ -31,16 +31,20 @@ def read_dicom(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
         PHYSIO_UNREADABLE: the object is damaged or holds no physiology.
     """
     import pydicom  # noqa: PLC0415
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
 
     try:
         dataset = pydicom.dcmread(path)
-    except (InvalidDicomError, OSError, EOFError):
+    except Exception:  # noqa: BLE001 - the same as below
         raise RecordingError("PHYSIO_UNREADABLE", "the DICOM object can't be read") from None
-    if "WaveformSequence" in dataset:
-        return _waveforms(dataset, rules)
-    if CMRR_PAYLOAD in dataset and "PHYSIO" in (dataset.get("ImageType") or ()):
-        return read_cmrr_payload(bytes(dataset[CMRR_PAYLOAD].value), int(dataset.AcquisitionNumber), rules)
+    try:
+        if "WaveformSequence" in dataset:
+            return _waveforms(dataset, rules)
+        if CMRR_PAYLOAD in dataset and "PHYSIO" in (dataset.get("ImageType") or ()):
+            return read_cmrr_payload(bytes(dataset[CMRR_PAYLOAD].value), int(dataset.AcquisitionNumber), rules)
+    except RecordingError:
+        raise
+    except Exception:  # noqa: BLE001 - a damaged object raises anything from the parser; the message may quote it
+        raise RecordingError("PHYSIO_UNREADABLE", "the DICOM object is damaged") from None
     raise RecordingError("PHYSIO_UNREADABLE", "the DICOM object holds no physiology")
 
 

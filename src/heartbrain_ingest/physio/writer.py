@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 TIME_DIGITS = 6
 RATE_DIGITS = 3
+#: Above, a float holds no longer every whole number.
+LARGEST_EXACT = 2**53
 MONITOR_TRIGGER = "monitor_trigger"
 SCANNER_TRIGGER = "trigger"
 LEVELS = {"0": "no event", "1": "event"}
@@ -196,14 +199,14 @@ def _mean(recording: Recording) -> float | None:
 def _texts(values: NDArray[np.float64]) -> Iterable[str]:
     import numpy as np  # noqa: PLC0415 - only where a recording is written
 
-    if np.isfinite(values).all() and (values == np.rint(values)).all():
+    if (np.abs(values) < LARGEST_EXACT).all() and (values == np.rint(values)).all():
         return map(str, values.astype(np.int64).tolist())
     return map(_number, values.tolist())
 
 
 def _number(value: float) -> str:
-    if value != value:  # noqa: PLR0124 - NaN; BIDS writes n/a
-        return "n/a"
+    if not math.isfinite(value):
+        return "n/a"  # BIDS, tabular files
     return str(int(value)) if value.is_integer() else repr(value)
 
 
