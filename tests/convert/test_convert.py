@@ -78,6 +78,17 @@ def test_a_sidecar_that_is_no_json_refuses_the_series(command: Dcm2niix) -> None
     assert command.parse_output("") == Conversion(images=(), code="INVALID_SIDECAR")
 
 
+def test_what_is_no_number_in_a_sidecar_is_left_out_and_a_list_is_no_sidecar(tmp_path: Path) -> None:
+    (tmp_path / "image.nii").touch()
+    sidecar = tmp_path / "image.json"
+    command = Dcm2niix(source=tmp_path, target=tmp_path, timeout_s=1)
+    sidecar.write_text('{"EchoTime": NaN, "SliceTiming": [0, -Infinity], "RepetitionTime": 2, "SAR": null}', "utf-8")
+    (image,) = command.parse_output("").images
+    assert image.sidecar == {"RepetitionTime": 2}
+    sidecar.write_text("[]", encoding="utf-8")
+    assert command.parse_output("").code == "INVALID_SIDECAR"
+
+
 def test_a_b_table_counts_only_when_it_is_whole(command: Dcm2niix) -> None:
     write_series(command.source)
     command.run()

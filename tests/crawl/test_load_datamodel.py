@@ -118,6 +118,23 @@ def test_a_type_or_unit_that_records_use_is_not_changed(
     assert entity("FlipAngle").description.startswith("Flip angle")
 
 
+def test_all_that_would_break_is_named_at_once_and_nothing_of_the_file_goes_in(
+    site: Site, crawled: Callable[[Path], object], tmp_path: Path
+) -> None:
+    crawled(site.put_session())
+    text = (site.rules / "datamodel.yml").read_text(encoding="utf-8")
+    text = text.replace(FLIP_ANGLE, "  datatype: TEXT\n  description: Flip angle (")
+    text = text.replace("    VoxelSize: {datatype: LIST<DOUBLE>}", "    VoxelSize:")
+    text += "\nBrandNew:\n  description: New\n"
+    path = tmp_path / "datamodel.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DatabaseError) as refused:
+        crawl.load_datamodel(path)
+    assert "FlipAngle is DOUBLE deg in 1 records and TEXT in the file" in str(refused.value)
+    assert "MRImage.VoxelSize is LIST<DOUBLE> mm in 1 records and DOUBLE mm in the file" in str(refused.value)
+    assert linkahead.count("COUNT RECORDTYPE WITH name=BrandNew") == 0
+
+
 def test_a_type_that_no_record_uses_may_change(site: Site, crawled: object, changed_model: Change) -> None:
     assert crawl.load_datamodel(changed_model(FLIP_ANGLE, "  datatype: TEXT\n  description: Flip ("))
     assert entity("FlipAngle").datatype == "TEXT"

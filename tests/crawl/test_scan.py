@@ -118,6 +118,36 @@ def test_images_one_folder_deeper_in_sourcedata_are_found(site: Site) -> None:
     assert kinds(read(site, folder)[f"{STEM}_desc-moco_derived"]) == ["MRImage"]
 
 
+def test_a_map_that_the_scanner_computed_is_a_record_and_pictures_are_files_of_their_image(site: Site) -> None:
+    folder = site.put_session()
+    visit = STEM.replace("_", "/")
+    site.put_image(
+        folder / "derivatives" / "scanner" / visit / "dwi",
+        f"{STEM}_ADC",
+        {"RecordType": "ADCMap", "SkullStripped": False},
+    )
+    pictures = {
+        f"derivatives/qc/{visit}/scanner/dwi/{STEM}_ADC_planes.png": (f"{STEM}_ADC", "PlanesPicture"),
+        f"derivatives/qc/{visit}/func/{STEM}_task-rest_bold_planes.png": (f"{STEM}_task-rest_bold", "PlanesPicture"),
+        f"derivatives/qc/{visit}/func/{STEM}_task-rest_bold_mean.png": (f"{STEM}_task-rest_bold", "MeanPicture"),
+        f"derivatives/qc/{visit}/func/{STEM}_task-rest_bold_tsnr.png": (f"{STEM}_task-rest_bold", "TSNRPicture"),
+        f"derivatives/qc/{visit}/sourcedata/localizer/{STEM}_localizer_planes.png": (
+            f"{STEM}_localizer",
+            "PlanesPicture",
+        ),
+    }
+    for name in pictures:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    records = read(site, folder)
+    adc = values(records[f"{STEM}_ADC"])
+    assert kinds(records[f"{STEM}_ADC"]) == ["ADCMap"]
+    assert (adc["BIDSDatatype"], adc["BIDSSuffix"], adc["SkullStripped"]) == ("dwi", "ADC", False)
+    for name, (image, prop) in pictures.items():
+        assert values(records[image])[prop].path == site.path(folder / name)
+    assert "MeanPicture" not in adc
+
+
 def test_a_recording_refers_to_the_image_that_was_acquired_while_it_ran(site: Site) -> None:
     ecg = values(read(site, site.put_session())[f"{STEM}_task-rest_recording-cardiac_physio"])
     assert [(kinds(image), image.name) for image in ecg["RecordedDuring"]] == [

@@ -91,7 +91,7 @@ class Dcm2niix:
             sidecar = nifti.with_suffix(".json")
             bval, bvec = nifti.with_suffix(".bval"), nifti.with_suffix(".bvec")
             try:
-                content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
+                content = _read_fields(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
             except ValueError:
                 return Conversion(images=(), code="INVALID_SIDECAR")
             has_table = bval.is_file() and bvec.is_file()
@@ -104,6 +104,24 @@ class Dcm2niix:
             return Conversion(images=tuple(images), code=None)
         code = "NO_GEOMETRY" if _GEOMETRY_COMPLAINTS.search(output) else "NOT_CONVERTIBLE"
         return Conversion(images=(), code=code)
+
+
+def _read_fields(text: str) -> dict[str, Any]:
+    """Read a sidecar; what is no number (NaN, Infinity: neither is JSON) is left out.
+
+    Raises
+    ------
+    ValueError
+        When the text is no JSON object.
+    """
+    content = json.loads(text, parse_constant=lambda _: None)
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object")
+    return {
+        name: value
+        for name, value in content.items()
+        if value is not None and not (isinstance(value, list) and None in value)
+    }
 
 
 @cache
