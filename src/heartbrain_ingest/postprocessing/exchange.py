@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from heartbrain_ingest.errors import DatabaseError, HeartbrainError
 from heartbrain_ingest.postprocessing.errors import NotSendableError
-from heartbrain_ingest.postprocessing.requests import OF_STATE, SETTLED, WORDS, Request, Status
+from heartbrain_ingest.postprocessing.requests import OF_STATE, WORDS, Request, Status
 from heartbrain_ingest.postprocessing.store import RequestStore
 from heartbrain_ingest.postprocessing.transports.base import JobStatus, Order, Outcome, Transport
 from hpc_bridge.errors import (
@@ -361,7 +361,8 @@ class Exchange:
     def _collect(self, request: Request, job: JobStatus | None) -> None:
         assert job is not None  # noqa: S101 - next_step gives COLLECT with a job only
         try:
-            outcome = self._transport.outcome(job)
+            # A late exchange may have asked once more for what was over: then its history says how it ended.
+            outcome = self._transport.recall(job.job) or self._transport.outcome(job)
             settled = self._take(request, outcome)
         except _UNBELIEVABLE as problem:
             settled = self._doubt(request, job, problem)
@@ -498,10 +499,12 @@ class Exchange:
         self._report.orphans += 1
 
     def _serve_settled(self, request: Request, job: JobStatus) -> None:
-        if job.is_over and request.status in SETTLED - {Status.REFUSED}:
+        if job.is_over:
             # An exchange died between writing down what came and tidying away.
             self._collect(request, job)
         elif job.state is State.CLOSED:
             self._tidy(job)
+        elif self._transport.recall(job.job) is not None:
+            self._transport.cancel(job.job)  # a late exchange asked once more for what was over
         else:
             self._serve(request, job)
