@@ -15,6 +15,7 @@ from heartbrain_ingest.physio import (
     Kind,
     PhysioRules,
     Recording,
+    choose_parts,
     match_recordings,
     physio_stem,
     read_recording,
@@ -221,3 +222,14 @@ def test_the_bids_validator_accepts_recordings_beside_their_image(
     )
     issues = json.loads(ran.stdout)["issues"]["issues"]
     assert [i for i in issues if i["severity"] == "error" and "physio" in i.get("location", "")] == []
+
+
+def test_a_run_and_the_reference_before_it_share_the_recording_of_the_run(rules: PhysioRules) -> None:
+    recording = make_recording(90, 200)
+    reference, run = make_span(100, 2, "sub-A_task-rest_sbref.nii.gz"), make_span(104, 60)
+    echo = make_span(104, 60, "sub-A_task-rest_echo-2_bold.nii.gz")
+    for images in ([reference, run, echo], [run, echo, reference]):
+        matches = match_recordings([recording], images, rules).matches
+        assert len(matches) == 3
+        ((stem, match),) = choose_parts(matches, rules)
+        assert (stem.name, match.image) == ("sub-A_task-rest", run)

@@ -15,7 +15,7 @@ from heartbrain_ingest.physio.reader import Format, find_format, is_physio_log, 
 from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError
 from heartbrain_ingest.physio.rules import PhysioRules, RecordingName, identify, load_rules
 from heartbrain_ingest.physio.sessions import SessionSpan, find_session
-from heartbrain_ingest.physio.writer import Written, physio_stem, write_bids, write_whole
+from heartbrain_ingest.physio.writer import Written, choose_parts, physio_stem, table_path, write_bids, write_whole
 
 __all__ = [
     "Clock",
@@ -31,6 +31,7 @@ __all__ = [
     "SessionSpan",
     "Written",
     "at_time",
+    "choose_parts",
     "clock_notes",
     "find_format",
     "find_session",
@@ -43,6 +44,7 @@ __all__ = [
     "read_recording",
     "read_recordings",
     "scan_duration",
+    "table_path",
     "with_uuids",
     "write_bids",
     "write_whole",

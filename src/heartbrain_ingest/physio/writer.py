@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heartbrain_ingest.filesystem.packing import pack
-from heartbrain_ingest.physio.matching import ImageSpan, cut, day_offset, overlap_seconds
+from heartbrain_ingest.physio.matching import ImageSpan, Match, cut, day_offset, overlap_seconds
 from heartbrain_ingest.physio.recording import Recording
 
 if TYPE_CHECKING:
@@ -57,6 +57,23 @@ def physio_stem(image: Path) -> Path | None:
     if any(level == "required" and name not in entities for name, level in allowed.items()):
         return None
     return image.parent / "_".join(f"{name}-{value}" for name, value in entities.items() if name in allowed)
+
+
+def choose_parts(matches: Iterable[Match], rules: PhysioRules) -> list[tuple[Path, Match]]:
+    """Give the parts to write, each with the stem of its files.
+
+    Images that BIDS tells apart by suffix, echo or part share their recordings. Of a single-band reference and the run
+    behind it, the longer one counts.
+    """
+    chosen: dict[Path, tuple[Path, Match]] = {}
+    for match in matches:
+        stem = physio_stem(match.image.path)
+        if stem is None:
+            continue
+        table = table_path(stem, match.recording, rules)
+        if table not in chosen or match.image.duration_s > chosen[table][1].image.duration_s:
+            chosen[table] = stem, match
+    return list(chosen.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +133,12 @@ def write_whole(
     return _write(recording, recording.start_s, dest_stem, rules, {}, scans, pictures)
 
 
+def table_path(stem: Path, recording: Recording, rules: PhysioRules) -> Path:
+    """Give the path of the table of a recording whose files' names start with a stem."""
+    label = rules.channels[recording.kind].recording + (str(recording.part) if recording.part > 1 else "")
+    return stem.with_name(f"{stem.name}_recording-{label}_physio.tsv.gz")
+
+
 def _write(
     recording: Recording,
     start_time: float,
@@ -129,9 +152,8 @@ def _write(
     from heartbrain_ingest.physio.picture import PICTURE_ENDING, draw  # noqa: PLC0415 - the same
 
     rule = rules.channels[recording.kind]
-    label = rule.recording + (str(recording.part) if recording.part > 1 else "")
-    table = stem.with_name(f"{stem.name}_recording-{label}_physio.tsv.gz")
-    sidecar = stem.with_name(f"{stem.name}_recording-{label}_physio.json")
+    table = table_path(stem, recording, rules)
+    sidecar = table.with_name(table.name.replace(".tsv.gz", ".json"))
     table.parent.mkdir(parents=True, exist_ok=True)
     pack(_table(recording), table)
     rhythm = find_rhythm(recording, rule)
