@@ -193,6 +193,10 @@ ISSUES: dict[str, Issue] = {
         "The recording has another clock than the scanner's and no scanner trigger that puts it right.",
         "Don't trust StartTime to the second; record the scanner's trigger on a channel of its own.",
     ),
+    "PHYSIO_GONE": _warning(
+        "A published recording is no more in the inbox: it was taken over as it is, without parts for later images.",
+        "Put the recording into the inbox again if such an image needs it.",
+    ),
     "PHYSIO_NO_CLOCK": _warning(
         "The recording tells no time, so it belongs to no image; it is stored whole.",
         "Give the time in its name (crawler_config/physio.yml), or record the scanner's trigger.",

@@ -366,11 +366,19 @@ class SessionBuilder:
         if not self._plan.recordings:
             return
         if self._plan.again is not None:
-            self._carry_recordings(self._plan.again)
+            self._carry_recordings(self._plan.again, self._plan.recordings)
             return
+        recordings = list(self._plan.recordings)
+        stored = [row for row in recordings if row.destination]
+        if any(not Path(row.path).exists() for row in stored):
+            # What was published and can't be read again is taken over; what is new comes to it.
+            published = self._tools.archive / "/".join((stored[0].destination or "").split("/")[:3])
+            self._carry_recordings(published, stored)
+            self._built.warnings["PHYSIO_GONE"] += 1
+            recordings = [row for row in recordings if not row.destination]
         spans = [(one, span) for one in series for named in one.named if (span := self._span(named))]
         task = workers.RecordingTask(
-            paths=tuple(row.path for row in self._plan.recordings),
+            paths=tuple(row.path for row in recordings),
             spans=tuple(span for _, span in spans),
             sources=tuple(one.original() for one, _ in spans),
             rules=self._tools.physio,
@@ -378,7 +386,7 @@ class SessionBuilder:
             folder=self._folder,
         )
         results = self._tools.pool.submit(workers.write_recordings, task).result()
-        for row, result in zip(self._plan.recordings, results, strict=True):
+        for row, result in zip(recordings, results, strict=True):
             self._built.warnings.update(result.notes)
             if result.whole is None:
                 self._settle([row], result.outcome, code=result.code)
@@ -387,11 +395,11 @@ class SessionBuilder:
             inside = result.whole.relative_to(self._folder).as_posix()
             self._settle([row], result.outcome, code=result.code, destination=f"{place}/{inside}")
 
-    def _carry_recordings(self, published: Path) -> None:
+    def _carry_recordings(self, published: Path, rows: Sequence[FileRow]) -> None:
         """Take recordings over from the published folder."""
         carry_recordings(published, self._folder)
         place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}"
-        for row in self._plan.recordings:
+        for row in rows:
             inside = (row.destination or "").split("/", 3)[-1]
             self._settle([row], row.outcome, code=row.code, destination=f"{place}/{inside}" if inside else None)
 

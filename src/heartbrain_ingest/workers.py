@@ -418,12 +418,14 @@ def write_recordings(task: RecordingTask) -> list[RecordingResult]:
     has_uuid = any(recording.uuid for recording in recordings)
     images = physio.with_uuids(task.spans, task.sources) if has_uuid else task.spans
     matched = physio.match_recordings(recordings, images, task.rules)
-    for match in matched.matches:
-        stem = physio.physio_stem(match.image.path)
-        if stem is not None:
+    for stem, match in physio.choose_parts(matched.matches, task.rules):
+        if not physio.table_path(stem, match.recording, task.rules).exists():
             pictures = _pictures_of(stem, task)
             physio.write_bids(match.recording, match.image, stem, task.rules, pictures=pictures)
-    numbers: Counter[str] = Counter()
+    # Those that were taken over from an earlier revision keep their numbers.
+    there = {path.name.partition("_run-")[2].partition("_")[0] for path in task.whole.parent.glob("*.tsv.gz")}
+    before = max((int(number) for number in there if number.isdigit()), default=0)
+    numbers: Counter[str] = Counter(dict.fromkeys(task.rules.channels, before))
     results = []
     for found in read:
         if isinstance(found, physio.RecordingError):
