@@ -15,7 +15,7 @@ from .lql.planner import Planner
 from .lql.select import selection
 from .lql.versions import Version, all_versions, versions
 from .model import Message
-from .render import documents, entity_xml, load
+from .render import documents
 from .storage import generation
 from .transactions import find, missing_xml
 from .xml_codec import attribute, message_xml
@@ -161,9 +161,17 @@ def _versions_found(
     keys = [one.key for one in found]
     if parsed.kind == "SELECT":
         xml = dict(zip(sorted(keys), selection(connection, keys, parsed.selectors), strict=True))
-    else:
-        xml = {entity.info.id: entity_xml(entity) for entity in load(connection, keys)}
-    return [head, *(xml[one.key] if one.key > 0 else _past(xml[one.key], one) for one in found)]
+        return [head, *(xml[one.key] if one.key > 0 else _past(xml[one.key], one) for one in found)]
+    xml = documents(connection, [one for one in keys if one > 0])
+    return [head, *(xml[one.key] if one.key > 0 else _archived(connection, one) for one in found)]
+
+
+def _archived(connection: sqlite3.Connection, version: Version) -> str:
+    """Give the XML of a version of the past as it was then."""
+    row = connection.execute(
+        "SELECT xml FROM history WHERE entity = ? AND number = ?", (version.entity, version.number)
+    ).fetchone()
+    return str(row[0]).replace(' head="true"/>', "/>", 1)
 
 
 def _past(xml: str, version: Version) -> str:

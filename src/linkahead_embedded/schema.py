@@ -265,7 +265,22 @@ Table Schema Changes" in its documentation of ALTER TABLE: what is stored stays 
 make other connections read the schema anew.
 """
 
-MIGRATIONS: tuple[str, ...] = (TABLES, OLD_VERSIONS_AND_BLOBS, FOLDERS_AND_UNUSED_BLOBS, QUICKER_CHECKS)
+OLD_VERSIONS_BY_KEY = """
+CREATE INDEX old_entity_key ON old_entity (CAST(-key AS INTEGER));
+CREATE INDEX old_parent_key ON old_parent (CAST(-version AS INTEGER), parent);
+CREATE INDEX old_statement_key ON old_statement (CAST(-version AS INTEGER), property);
+CREATE INDEX old_entity_path ON old_entity (path) WHERE path IS NOT NULL;
+"""
+"""What the views of `lql.versions` call the id of an archived version; with a cast, because SQLite looks through the
+views only if the columns of both of their halves have the same affinity."""
+
+MIGRATIONS: tuple[str, ...] = (
+    TABLES,
+    OLD_VERSIONS_AND_BLOBS,
+    FOLDERS_AND_UNUSED_BLOBS,
+    QUICKER_CHECKS,
+    OLD_VERSIONS_BY_KEY,
+)
 """`MIGRATIONS[n]` brings a file from version n to n + 1. Entries are only ever appended."""
 
 

@@ -6,6 +6,12 @@ from typing import Any
 
 import pytest
 
+from linkahead_embedded.lql.parser import parse
+from linkahead_embedded.lql.planner import Planner
+from linkahead_embedded.lql.versions import all_versions
+from linkahead_embedded.storage import Database
+from tests.linkahead_embedded.conftest import Site
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
@@ -102,3 +108,16 @@ def test_a_query_for_all_versions_leaves_no_trace_on_the_next(client: Any, sampl
     client.Record("third").add_parent("Sample").insert()
     client.Record(id=samples["first"]).delete()
     assert found(client, "FIND ANY VERSION OF Sample WITH mass=10") == []
+
+
+@pytest.mark.parametrize(
+    "condition", ["colour=red", "mass=10", "colour LIKE 're*'", "name=first", "mass=10 AND colour=red", "owner IS NULL"]
+)
+def test_versions_are_looked_up_in_indexes(site: Site, samples: dict[str, int], condition: str) -> None:
+    database = Database(site.database)
+    with database.read() as connection, all_versions(connection):
+        plan = Planner(connection, "tester").plan(parse(f"FIND ANY VERSION OF Sample WITH {condition}"))
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {plan.text}", plan.parameters)]
+    database.close()
+    assert any("old_" in step for step in steps)
+    assert [step for step in steps if step.startswith(("SCAN main.", "MATERIALIZE")) or "AUTOMATIC" in step] == []

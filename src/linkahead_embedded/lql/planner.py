@@ -97,6 +97,11 @@ class Planner:
                 # an empty database is empty; internal entities are found by those who ask for something about them
                 where = join([where, Sql(f"abs(e.id) >= {FIRST_USER_ID}")], "AND")
             return Sql(f"SELECT e.id AS id FROM entity e WHERE {where.text} ORDER BY e.id", where.parameters)
+        if query.is_any_version:
+            # the views of all versions are looked through only one at a time
+            exists = "EXISTS (SELECT 1 FROM entity e WHERE e.id = q.id" + ("" if role is None else f" AND {role.text}")
+            text = f"SELECT DISTINCT q.id AS id FROM ({whole.driver.text}) q WHERE {exists}) ORDER BY q.id"
+            return Sql(text, whole.driver.parameters + (role.parameters if role is not None else ()))
         on_role = f" AND {role.text}" if role is not None else ""
         listed = f"({whole.driver.text}) q CROSS JOIN entity e ON e.id = q.id{on_role}"
         text = f"SELECT DISTINCT e.id AS id FROM {listed} ORDER BY e.id"

@@ -21,10 +21,11 @@ _ENTITY = (
 )
 _VALUES = "position, item, property, usage, text, number, target, low, high, lexical"
 _VIEWS = {
-    "entity": f"SELECT id, {_ENTITY} FROM main.entity UNION ALL SELECT -key, {_ENTITY} FROM main.old_entity",
+    "entity": f"SELECT id, {_ENTITY} FROM main.entity "
+    f"UNION ALL SELECT CAST(-key AS INTEGER), {_ENTITY} FROM main.old_entity",
     "parent": "SELECT child, position, parent FROM main.parent "
-    "UNION ALL SELECT -version, position, parent FROM main.old_parent",
-    "statement": f"SELECT entity, {_VALUES} FROM main.statement UNION ALL SELECT -version, {_VALUES} "
+    "UNION ALL SELECT CAST(-version AS INTEGER), position, parent FROM main.old_parent",
+    "statement": f"SELECT entity, {_VALUES} FROM main.statement UNION ALL SELECT CAST(-version AS INTEGER), {_VALUES} "
     "FROM main.old_statement",
 }
 
@@ -74,7 +75,7 @@ def versions(connection: sqlite3.Connection, ids: Sequence[int]) -> list[Version
     clause, parameters = members(list(ids))
     rows = connection.execute(
         f"SELECT id, number, id FROM main.entity WHERE id IN {clause} "
-        f"UNION ALL SELECT entity, number, -key FROM main.old_entity WHERE -key IN {clause}",
+        f"UNION ALL SELECT entity, number, -key FROM main.old_entity WHERE CAST(-key AS INTEGER) IN {clause}",
         [*parameters, *parameters],
     )
     return sorted(Version(*row) for row in rows)
