@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from pydicom.charset import encode_string
 
@@ -33,6 +33,12 @@ _BINARY_NUMBERS: Final = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "U
 _OPAQUE: Final = frozenset({"UN", "OB", "OW"})
 _READABLE: Final = re.compile(rb"[\x20-\x7e]+\0?")
 _LONGEST_NUMBER: Final = 8
+#: Names of implementations that are known to be none of a person: of scanners, archives and libraries.
+_VERSION: Final = re.compile(
+    rb"(?i)(?:MR_?V|XA|SIEMENS|SYNGO|GE|PHILIPS|PMS|MR ?DCM|TOSHIBA|TM_|CANON|UIH|HITACHI|BRUKER|OFFIS|DCMTK|DCM4CHE"
+    rb"|MERGECOM|PYDICOM|GDCM|OSIRIX|HOROS|DICOM|ORTHANC|CTP|LEADTOOLS|CONQUEST|AGFA|VISUS|IMPAX|CENTRICITY)"
+    rb"[A-Z]{0,6}[\d._ -][\d\w. -]*"
+)
 _AGE: Final = re.compile(rb"(\d{3})Y")
 _OLDEST: Final = 89
 _SOP_CLASS: Final = 0x00080016
@@ -157,6 +163,8 @@ class Deidentifier:
         except EncodingError as error:
             raise DicomFileError(f"a sequence is damaged: {error}") from error
         self._stamp(elements, session, place)
+        if PIXEL_DATA in file.elements:
+            elements[PIXEL_DATA] = _pixels(file, elements[PIXEL_DATA])
         return b"".join((self._opening(file, elements, place), *(elements[tag] for tag in sorted(elements))))
 
     def _session(self, subject: Subject, identifiers: Identifiers) -> _Session:
@@ -347,6 +355,7 @@ class Deidentifier:
         sop_class = file.meta_text(files.MEDIA_STORAGE_SOP_CLASS).encode("ascii", "replace")
         # dcm2niix tells some software versions by it.
         version = file.meta_text(files.IMPLEMENTATION_VERSION_NAME).encode("ascii", "replace")
+        version = version if _VERSION.fullmatch(version) else b""
         meta = {
             files.MEDIA_STORAGE_SOP_CLASS: sop_class or _value(elements, _SOP_CLASS, place.encoding).rstrip(b"\0 "),
             files.MEDIA_STORAGE_SOP_INSTANCE: instance,
@@ -354,6 +363,35 @@ class Deidentifier:
             files.IMPLEMENTATION_VERSION_NAME: version,
         }
         return files.opening({tag: value for tag, value in meta.items() if value})
+
+
+def _pixels(file: DicomFile, element: bytes | memoryview) -> bytes | memoryview:
+    """Give pixel data without what stands behind the last pixel, and without a table of offsets that is none."""
+    token = file.elements[PIXEL_DATA]
+    if token.undefined:
+        return _without_false_offsets(file, token, element)
+    announced = files.pixel_bytes(file)
+    excess = token.value_end - token.value - announced
+    if not announced or excess <= 1:
+        return element
+    whole = bytearray(element)
+    whole[len(whole) - excess :] = bytes(excess)
+    return bytes(whole)
+
+
+def _without_false_offsets(file: DicomFile, token: Token, element: bytes | memoryview) -> bytes | memoryview:
+    """Leave the Basic Offset Table (PS3.5 section A.4) out where it holds anything but offsets into the fragments."""
+    items = list(file.encoding.items(file.data, token.value, token.value_end))
+    if not items or items[0][0] == items[0][1]:
+        return element
+    first, last = items[0]
+    starts = {begin - 8 - last for begin, _ in items[1:]}
+    order: Literal["little", "big"] = "little" if file.encoding.little else "big"
+    table = (int.from_bytes(file.data[at : at + 4], order) for at in range(first, last, 4))
+    if (last - first) % 4 == 0 and all(offset in starts for offset in table):
+        return element
+    head = first - token.start - 8
+    return b"".join((element[:head], file.encoding.item(b""), element[last - token.start :]))
 
 
 def _value(elements: Mapping[int, bytes | memoryview], tag: int, encoding: Encoding) -> bytes:

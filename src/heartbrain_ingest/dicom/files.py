@@ -289,13 +289,18 @@ def _check_pixels(file: DicomFile) -> None:
     pixels = file.elements.get(PIXEL_DATA)
     if pixels is None or pixels.undefined:
         return
-    rows, columns, bits = (_number(file, tag, 0) for tag in (_ROWS, _COLUMNS, _BITS_ALLOCATED))
-    samples, frames = (_number(file, tag, 1) for tag in (_SAMPLES_PER_PIXEL, _NUMBER_OF_FRAMES))
-    expected = (rows * columns * bits * samples * frames + 7) // 8
+    expected = pixel_bytes(file)
     there = pixels.value_end - pixels.value
     subsampled = b"422" in file.value(_PHOTOMETRIC_INTERPRETATION)
     if there < (expected * 2 // 3 if subsampled else expected):
         raise TruncatedDicomError(f"{expected} bytes of pixels announced, {there} there")
+
+
+def pixel_bytes(file: DicomFile) -> int:
+    """Give the number of bytes of uncompressed pixel data that the header announces; 0 where it announces none."""
+    rows, columns, bits = (_number(file, tag, 0) for tag in (_ROWS, _COLUMNS, _BITS_ALLOCATED))
+    samples, frames = (_number(file, tag, 1) for tag in (_SAMPLES_PER_PIXEL, _NUMBER_OF_FRAMES))
+    return (rows * columns * bits * samples * frames + 7) // 8
 
 
 def _number(file: DicomFile, tag: int, default: int) -> int:
