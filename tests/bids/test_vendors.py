@@ -106,6 +106,18 @@ AXIAL = {"ImageOrientationPatientDICOM": [1, 0, 0, 0, 1, 0]}
             {"shape": (192, 192, 1, 30)},
             "sourcedata/phasecontrast/desc-flpcretrovenc100_phasecontrast",
         ),
+        (SIEMENS_VE, "LGE_PSIR_SA", M, {}, "sourcedata/lateenhancement/desc-lgepsirsa_lateenhancement"),
+        (
+            SIEMENS_VE,
+            "de_tfi_psir_4ch_KM",
+            M,
+            {"header": {"ContrastBolusAgent": "Gadovist"}},
+            "sourcedata/lateenhancement/ce-gadovist_desc-detfipsir4chkm_lateenhancement",
+        ),
+        (SIEMENS_VE, "realtime_4ch", M, {"shape": (100, 100, 1, 200)},
+         "sourcedata/realtime/desc-realtime4ch_realtime"),
+        (SIEMENS_VE, "svs_se_30", ["ORIGINAL", "PRIMARY", "SPECTROSCOPY", "NONE"], {},
+         "sourcedata/spectroscopy/desc-svs30_spectroscopy"),
         # Siemens XA: enhanced objects, ImageType of another form
         (
             SIEMENS_XA,
