@@ -113,7 +113,7 @@ def _entity_rules(acl: str, user: User, *, is_owner: bool) -> list[Rule]:
 def with_acl(connection: sqlite3.Connection, xml: str) -> str:
     """Add the access control list to the XML of an entity; without one of its own, administrators may do everything."""
     head, closing, rest = xml.partition(">")
-    match = re.search(r' id="(\d+)"', head)
+    match = re.search(r' id="(\d{1,18})"', head)
     if match is None or head.endswith("/"):
         return xml
     row = connection.execute("SELECT acl FROM entity WHERE id = ?", (int(match[1]),)).fetchone()

@@ -49,6 +49,10 @@ class DatabaseUnusableError(EmbeddedError):
     """
 
 
+class DatabaseMissingError(EmbeddedError):
+    """There is no such database. Correct the path, or ask for a new one with `create=True`."""
+
+
 class RequestError(EmbeddedError):
     """A request that is answered by an HTTP status, because no entity could carry the message."""
 

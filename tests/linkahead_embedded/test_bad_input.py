@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import linkahead
 import pytest
 
+import linkahead_embedded
 from linkahead_embedded.app import Application
 from linkahead_embedded.auth import User, set_password
 from linkahead_embedded.bootstrap import close_application, open_application
-from linkahead_embedded.errors import DatabaseUnusableError
+from linkahead_embedded.errors import DatabaseMissingError, DatabaseUnusableError
 from linkahead_embedded.exchange import Request, Response
 from linkahead_embedded.storage import Database
 from tests.linkahead_embedded.conftest import serving
@@ -368,3 +370,24 @@ def test_a_path_that_no_filesystem_takes_names_a_file_that_is_not_there(applicat
     assert send(application, "POST", f"Entity?InsertFilesInDir={path}", "<Insert/>").status == 400
     application.scripting.folder = application.files.root
     assert send(application, "POST", "scripting", f"call={path}").status == 404
+
+
+def test_connecting_to_a_database_that_is_not_there_makes_none_unless_asked_to(tmp_path: Path) -> None:
+    database = tmp_path / "typo.db"
+    with pytest.raises(DatabaseMissingError, match=r"There is no database .*typo\.db"):
+        linkahead_embedded.connect(database)
+    assert not database.exists()
+    linkahead_embedded.connect(database, create=True)
+    assert linkahead.execute_query("COUNT ENTITY WITH id > 99") == 0
+    linkahead_embedded.connect(database)
+    close_application(database)
+
+
+@pytest.mark.parametrize("flags", ["ACL", "history", "ACL&history"])
+@pytest.mark.parametrize("segment", ["9" * 30, "-1", "nobody", "9" * 30 + "@HEAD", "999%40HEAD~" + "9" * 30])
+def test_what_is_asked_about_something_that_does_not_exist_is_answered_by_just_that(
+    application: Application, segment: str, flags: str
+) -> None:
+    response = send(application, "GET", f"Entity/{segment}?{flags}")
+    assert response.status == 200
+    assert response.body.count(b'<Error code="101"') == 1

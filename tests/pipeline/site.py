@@ -143,7 +143,7 @@ class Site:
         """Point the official client of this process at the site's database."""
         import linkahead_embedded  # noqa: PLC0415 - only here
 
-        linkahead_embedded.connect(self.database, self.archive)
+        linkahead_embedded.connect(self.database, self.archive, create=True)
 
     def ledger_rows(self, table: str) -> list[dict[str, Any]]:
         connection = sqlite3.connect(f"file:{self.folder / 'state' / 'ledger.db'}?mode=ro", uri=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def _connect(ctx: click.Context, database: Path | None, file_root: Path | None, 
     connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
 
 
-def _place_options(function: Any) -> Any:
+def _place_options(function: Any, *, may_be_new: bool = False) -> Any:
     """Let a command say which LinkAhead it is about."""
     function = click.option(
         "--ini", type=click.Path(exists=True, path_type=Path), help="`pylinkahead.ini` of a LinkAhead server."
@@ -119,7 +120,7 @@ def _place_options(function: Any) -> Any:
     )(function)
     return click.option(
         "--database",
-        type=click.Path(path_type=Path),
+        type=click.Path(exists=not may_be_new, dir_okay=False, path_type=Path),
         help="Database file of an embedded LinkAhead  [default: the site's LinkAhead]",
     )(function)
 
@@ -152,7 +153,7 @@ def export(
 @linkahead.command("import")
 @settings_option
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@_place_options
+@partial(_place_options, may_be_new=True)
 @click.pass_context
 def import_(ctx: click.Context, folder: Path, database: Path | None, file_root: Path | None, ini: Path | None) -> None:
     """Insert what `export` wrote to FOLDER, with new ids; FOLDER/ids.tsv says which.

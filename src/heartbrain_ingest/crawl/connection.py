@@ -29,7 +29,7 @@ def connect(*, ini: Path | None, database: Path, file_root: Path | None) -> None
     """
     if ini is None:
         try:
-            linkahead_embedded.connect(database, file_root=file_root, user="heartbrain")
+            linkahead_embedded.connect(database, file_root=file_root, user="heartbrain", create=True)
         except EmbeddedError as error:
             raise DatabaseError(f"opening {database}: {error}") from error
         return
