@@ -9,7 +9,6 @@ from typing import Any
 
 from heartbrain_ingest import bids
 from heartbrain_ingest.answers import QuestionError, found_entities
-from heartbrain_ingest.checks import session_folders
 from heartbrain_ingest.settings import Settings
 
 #: Property -> what its file is.
@@ -74,9 +73,10 @@ def export(settings: Settings, question: str, target: Path, *, copy: bool, check
     """
     bids.refuse_occupied(target)
     paths = _published_files(settings, question)
-    folders = {folder.resolve(): folder for folder in session_folders(settings.folders.archive)}
-    wanted = [folder for resolved, folder in folders.items() if any(path.is_relative_to(resolved) for path in paths)]
-    bids.compose_view(wanted, target, name=target.resolve().name, images=paths, copy=copy, question=question)
+    root = settings.folders.archive.resolve()
+    # Category, project, session: the three levels of the Standardized Filesystem.
+    folders = sorted({root.joinpath(*path.relative_to(root).parts[:3]) for path in paths})
+    bids.compose_view(folders, target, name=target.resolve().name, images=paths, copy=copy, question=question)
     errors = tuple(str(error) for error in bids.validate(target).errors) if check else ()
     images = [path for path in paths if path.name.endswith((".nii.gz", ".nii"))]
     return Export(
