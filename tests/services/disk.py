@@ -18,7 +18,7 @@ def mounted(folder: Path, *, megabytes: int) -> Iterator[Path]:
     argv = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=1777", "tmpfs", str(folder)]
     done = subprocess.run(argv, env={"PATH": PATH}, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        pytest.skip(f"a small filesystem can't be mounted here: {done.stderr.strip()}")
+        pytest.skip(f"a small filesystem can't be mounted here: {done.stderr.splitlines()[0]}")
     try:
         yield folder
     finally:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
-from tests.services.daemon import environment
+import pytest
+
+from tests.services.daemon import environment, need, run
 from tests.services.slurm import Slurm
 
 
@@ -39,3 +42,13 @@ def test_a_batch_job_runs_in_a_container(container_image: Path, slurm: Slurm) ->
     job = slurm.sbatch(f'ch-run --bind={folder}:/mnt/0 {container_image} -- python3 -c "{script}"; exit $?')
     assert slurm.wait(job) == "COMPLETED"
     assert (folder / "result").read_text() == "False"
+
+
+def test_an_image_may_be_one_file(container_image: Path, tmp_path: Path) -> None:
+    need("mksquashfs", package="squashfs-tools")
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("this machine or container gives this user no /dev/fuse, which charliecloud needs for image files")
+    image = tmp_path / "image.sqfs"
+    run(["mksquashfs", str(container_image), str(image), "-quiet", "-noI", "-noD", "-noF"], env=environment())
+    done = ch_run(str(image), "--", "python3", "-c", "print(6 * 7)")
+    assert (done.stderr, done.stdout) == ("", "42\n")
