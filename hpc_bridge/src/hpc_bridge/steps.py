@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc_bridge.catalog import Function
 from hpc_bridge.desk import Note
-from hpc_bridge.errors import DocumentError, RefusedError, SpaceError, VerificationError
+from hpc_bridge.errors import DocumentError, RefusedError, SpaceError, TooLargeError, VerificationError
 from hpc_bridge.handin import Ready
 from hpc_bridge.protocol import Event, JobSpec, Standing, State
 from hpc_bridge.results import Results
@@ -49,7 +49,7 @@ class Steps:
             if self.desk.spent_by(spec.nonce) is not None:
                 raise RefusedError("the specification was used before")
             self._function_of(spec)
-        except (RefusedError, DocumentError) as problem:
+        except (RefusedError, DocumentError, TooLargeError) as problem:
             return agent.add(standing, Event.FAIL, f"Refused: {problem}")
         if sum(one.size for one in spec.inputs) + agent.settings.limits.free_bytes > self.desk.free_bytes():
             raise SpaceError(f"{job} waits")
@@ -59,7 +59,7 @@ class Steps:
     def _stage(self, standing: Standing) -> Standing:
         try:
             spec, mark = self.agent.specification(standing.job)
-        except (RefusedError, DocumentError) as problem:
+        except (RefusedError, DocumentError, TooLargeError) as problem:
             return self.agent.add(standing, Event.FAIL, f"Refused: {problem}")
         return self._staged(standing, spec, mark)
 
@@ -76,7 +76,7 @@ class Steps:
                 return standing
             bring_inputs(agent.bucket, self.desk, spec, agent.settings.limits.free_bytes)
             self.desk.mark_inputs(spec.job)
-        except (RefusedError, DocumentError, VerificationError) as problem:
+        except (RefusedError, DocumentError, TooLargeError, VerificationError) as problem:
             return agent.add(standing, Event.FAIL, f"Refused: {problem}")
         except OSError as problem:
             raise full_disk(problem, standing.job) from None

@@ -192,14 +192,19 @@ def _single_jobs(found: list[Sighting]) -> list[Sighting]:
 
 @dataclass(frozen=True)
 class Scancel:
-    """End a task. The name goes along, so a number that was given again hits nobody else."""
+    """End a task, or a plain job.
+
+    A plain job's name goes along, so a number that was given again hits nobody else. With a task of an array the name
+    would end the whole array (Slurm 22.05); its number comes from a survey of the same tick.
+    """
 
     sighting: Sighting
     program: str = "scancel"
 
     def argv(self) -> list[str]:
         """Give the argument vector."""
-        return [self.program, f"--name={self.sighting.token}", self.sighting.scheduler_id]
+        number = self.sighting.scheduler_id
+        return [self.program, *([] if "_" in number else [f"--name={self.sighting.token}"]), number]
 
 
 class SlurmScheduler(Scheduler):
