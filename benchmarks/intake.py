@@ -51,13 +51,15 @@ class Row:
     what: str
     files: int
     wall_s: float
+    #: User and system time of all processes.
+    cpu_s: float
     #: Sum over all processes; shared pages once.
     peak_mb: float
     remark: str = ""
 
 
-def _row(what: str, files: int, found: tuple[float, float], remark: str = "") -> Row:
-    return Row(what=what, files=files, wall_s=found[0], peak_mb=found[1], remark=remark)
+def _row(what: str, files: int, found: tuple[float, float, float], remark: str = "") -> Row:
+    return Row(what=what, files=files, wall_s=found[0], cpu_s=found[1], peak_mb=found[2], remark=remark)
 
 
 def main() -> int:
@@ -83,9 +85,9 @@ def main() -> int:
     if arguments.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return 0
-    print("| what | files | wall s | peak MB | |\n|---|--:|--:|--:|---|")
+    print("| what | files | wall s | CPU s | peak MB | |\n|---|--:|--:|--:|--:|---|")
     for row in rows:
-        print(f"| {row.what} | {row.files:,} | {row.wall_s:.2f} | {row.peak_mb:.0f} | {row.remark} |")
+        print(f"| {row.what} | {row.files:,} | {row.wall_s:.2f} | {row.cpu_s:.2f} | {row.peak_mb:.0f} | {row.remark} |")
     return 0
 
 
@@ -334,12 +336,12 @@ def _run(argv: list[str], work: Path) -> str:
     return done.stdout
 
 
-def _measured(argv: list[str], work: Path, good: tuple[int, ...] = (0,)) -> tuple[float, float]:
+def _measured(argv: list[str], work: Path, good: tuple[int, ...] = (0,)) -> tuple[float, float, float]:
     began = time.monotonic()
     found = measure(argv, scratch=work, environment=environment(work / "home"), timeout_s=TIMEOUT_S, good=good)
     if found.reason:
         raise SystemExit(f"{argv[:4]} failed after {time.monotonic() - began:.0f} s: {found.reason}")
-    return round(found.wall_s, 2), round(found.peak_mb, 1)
+    return round(found.wall_s, 2), round(found.cpu_s, 2), round(found.peak_mb, 1)
 
 
 if __name__ == "__main__":

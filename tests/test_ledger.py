@@ -145,12 +145,12 @@ def test_what_does_not_add_up_is_said_in_plain_words(ledger: Ledger) -> None:
     ledger.unknown([_found("a")])
     assert ledger.inconsistencies() == ["1 files of the inbox have no row"]
     ledger.record([_row("a")])
-    assert ledger.inconsistencies() == ["1 files wait in no delivery"]
+    assert ledger.inconsistencies() == ["1 files wait in no delivery (rows 1)"]
     delivery = _session(ledger)
     ledger.assign([next(ledger.files()).id], delivery)
     assert ledger.inconsistencies() == []
     ledger.set_state(delivery, DeliveryState.CRAWLED)
-    assert ledger.inconsistencies() == ["1 files wait in a delivery that is done"]
+    assert ledger.inconsistencies() == ["1 files wait in a delivery that is done (rows 1)"]
 
 
 def test_counts_of_a_run_leave_out_what_the_run_did_not_see(ledger: Ledger) -> None:

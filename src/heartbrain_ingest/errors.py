@@ -37,5 +37,9 @@ class LedgerError(HeartbrainError):
     """The ledger does not add up: nothing was deleted; look at the named rows with `heartbrain explain`."""
 
 
+class StateError(HeartbrainError):
+    """The ledger can't be read or written: check space, permissions and backup of the state folder, then run again."""
+
+
 class BusyError(HeartbrainError):
     """Another run works on this archive: wait until it ends, or stop it."""

@@ -15,6 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from heartbrain_ingest.errors import StateError
 from heartbrain_ingest.inbox.files import FoundFile
 from heartbrain_ingest.ledger_records import (
     LOOK_AGAIN,
@@ -38,6 +39,7 @@ __all__ = [
     "Ledger",
     "Outcome",
     "Settled",
+    "readable_ledger",
     "stored_path",
 ]
 
@@ -54,6 +56,10 @@ class Ledger:
     """
 
     def __init__(self, path: Path, *, throw_away: bool = False) -> None:
+        with readable_ledger():
+            self._open(path, throw_away=throw_away)
+
+    def _open(self, path: Path, *, throw_away: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # An unnamed database lies in a temporary file that ends with the connection.
         self._connection = sqlite3.connect("" if throw_away else path, timeout=60, isolation_level=None)
@@ -67,6 +73,7 @@ class Ledger:
         self._prepare()
         self._connection.execute(
             "CREATE TEMP TABLE seen (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL)"
+            " WITHOUT ROWID"
         )
         if not throw_away:
             path.chmod(0o600)
@@ -82,13 +89,15 @@ class Ledger:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Do everything inside, or nothing."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        with readable_ledger():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk ends it by itself
+                    self._connection.execute("ROLLBACK")
+                raise
 
     # files
 
@@ -203,6 +212,22 @@ class Ledger:
         )
         return [_real_path(row[0]) for row in cursor]
 
+    def has_images(self, delivery: int) -> bool:
+        """Say whether a session has a DICOM file that was neither taken away nor discarded."""
+        row = self._connection.execute(
+            "SELECT 1 FROM files WHERE delivery = ? AND kind = 'dicom' AND COALESCE(code, '') NOT IN (?, ?) LIMIT 1",
+            (delivery, *OUT),
+        ).fetchone()
+        return row is not None
+
+    def part_recordings(self, delivery: int) -> None:
+        """Take the recordings that wait out of a session that will not come; another one may."""
+        self._connection.execute(
+            "UPDATE files SET outcome = ?, code = ?, delivery = NULL"
+            " WHERE delivery = ? AND outcome = ? AND kind = 'physio'",
+            (Outcome.QUARANTINED, "PHYSIO_NO_SESSION", delivery, Outcome.WAITING),
+        )
+
     def arrived(self, delivery: int) -> list[tuple[int, int, int]]:
         """Give (series number, files, announced number) of what is there of a delivery, by series."""
         cursor = self._connection.execute(
@@ -262,17 +287,23 @@ class Ledger:
     def inconsistencies(self) -> list[str]:
         """Say in plain words what does not add up: files without a row, rows that nobody will come back to."""
         checks = {
-            "{} files of the inbox have no row": "SELECT COUNT(*) FROM seen LEFT JOIN files USING (path)"
+            "{} files of the inbox have no row": "SELECT NULL FROM seen LEFT JOIN files USING (path)"
             " WHERE files.path IS NULL",
-            "{} files wait in no delivery": "SELECT COUNT(*) FROM files WHERE outcome = 'waiting' AND delivery IS NULL"
+            "{} files wait in no delivery": "SELECT id FROM files WHERE outcome = 'waiting' AND delivery IS NULL"
             " AND code IS NULL",
-            "{} files wait in a delivery that is done": "SELECT COUNT(*) FROM files JOIN deliveries"
+            "{} files wait in a delivery that is done": "SELECT files.id FROM files JOIN deliveries"
             " ON deliveries.id = files.delivery WHERE outcome = 'waiting' AND state != 'waiting'",
-            "{} files have a place but no delivery": "SELECT COUNT(*) FROM files WHERE destination IS NOT NULL"
+            "{} files have a place but no delivery": "SELECT id FROM files WHERE destination IS NOT NULL"
             " AND delivery IS NULL",
         }
-        counts = {text: self._connection.execute(query).fetchone()[0] for text, query in checks.items()}
-        return [text.format(count) for text, count in counts.items() if count]
+        found = []
+        for text, query in checks.items():
+            rows = [row[0] for row in self._connection.execute(query)]
+            if rows:
+                named = [str(number) for number in rows[:_NAMED] if number is not None]
+                more = ", ..." if len(rows) > _NAMED else ""
+                found.append(text.format(len(rows)) + (f" (rows {', '.join(named)}{more})" if named else ""))
+        return found
 
     def count_files(self, delivery: int) -> int:
         """Count the files of a delivery."""
@@ -505,6 +536,23 @@ class Ledger:
         return [(row[0], row[1], row[2], json.loads(row[3])) for row in cursor]
 
 
+@contextmanager
+def readable_ledger() -> Iterator[None]:
+    """Say what SQLite says as an error that an operator reads.
+
+    Raises
+    ------
+    StateError
+        The disk is full, the file damaged, or locked by another program.
+    """
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise  # a mistake of the program, not of the machine
+    except sqlite3.Error as error:
+        raise StateError(str(error)) from error
+
+
 def stored_path(path: str) -> str:
     """Give a path as the ledger writes it: a byte that is no UTF-8 becomes a character for private use."""
     return path if path.isascii() else path.translate(_STORED)
@@ -514,6 +562,8 @@ def _real_path(path: str) -> str:
     return path if path.isascii() else path.translate(_REAL)
 
 
+#: Rows of the ledger that a message names at most.
+_NAMED = 10
 #: Python gives bytes of a name that are no UTF-8 as lone surrogates (PEP 383), which no database takes.
 _STORED = {0xDC00 + byte: 0xEF00 + byte for byte in range(0x80, 0x100)}
 _REAL = {kept: surrogate for surrogate, kept in _STORED.items()}

@@ -24,10 +24,17 @@ from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.convert import tool_version
 from heartbrain_ingest.deidentify import Identifiers, Pseudonyms, load_rules
 from heartbrain_ingest.errors import DatabaseError, HeartbrainError, LedgerError
-from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, delivery_folder, keep_refused, memory_folder, publish
+from heartbrain_ingest.filesystem import (
+    EXPERIMENTAL_DATA,
+    delivery_folder,
+    keep_refused,
+    memory_folder,
+    publish,
+    refused_deliveries,
+)
 from heartbrain_ingest.inbox import valid_date
 from heartbrain_ingest.lab import SubjectRef
-from heartbrain_ingest.ledger import OUT, Delivery, DeliveryState, Ledger, Outcome, Settled
+from heartbrain_ingest.ledger import OUT, Delivery, DeliveryState, Ledger, Outcome, Settled, readable_ledger
 from heartbrain_ingest.lock import exclusive
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, Release, SessionPlan
 from heartbrain_ingest.report import NoProgress, Progress, RunOptions, RunReport
@@ -80,6 +87,7 @@ class Run:
             complete=options.inbox is not None,
             pseudonyms=self._pseudonyms,
             rules=self._physio,
+            dated=self._rules.keeps_dates,
             pool=self._pool,
             progress=self._progress,
         )
@@ -101,7 +109,7 @@ class Run:
         began = time.monotonic()
         try:
             # Everything that belongs to the archive's one run is made and removed while the lock is held.
-            with exclusive(self._settings):
+            with exclusive(self._settings), readable_ledger():
                 self._work()
         finally:
             self._ledger.close()
@@ -129,6 +137,7 @@ class Run:
         """Take in what is in the inbox."""
         self._arrivals.scan()
         self._arrivals.group()
+        self._let_go()
         if self._options.dry_run:
             self._announce()
         else:
@@ -153,6 +162,11 @@ class Run:
                 with self._ledger.transaction():
                     self._ledger.drop_outcomes(delivery.id)
                     self._ledger.set_state(delivery.id, DeliveryState.WAITING)
+        decided = {DeliveryState.PUBLISHED, DeliveryState.CRAWLED, DeliveryState.DISCARDED}
+        for number in refused_deliveries(self._settings.folders.quarantine):
+            refused = self._ledger.delivery_of(number)
+            if refused is not None and refused.state in decided and not self._options.dry_run:
+                keep_refused(self._settings.folders.quarantine, number, None)
 
     def _made_with(self) -> str:
         """Give the digest of all that decides what is made of the same files."""
@@ -181,6 +195,15 @@ class Run:
             else f"{EXPERIMENTAL_DATA}/{delivery.project}/..._lab_..."
             for delivery in ready
         ]
+
+    def _let_go(self) -> None:
+        """End the waiting of sessions of which no image is left: all were taken away or discarded."""
+        for delivery in self._ledger.deliveries(DeliveryState.WAITING):
+            if delivery.kind == "session" and not self._ledger.has_images(delivery.id):
+                with self._ledger.transaction():
+                    self._ledger.part_recordings(delivery.id)
+                    state = DeliveryState.CRAWLED if delivery.revision else DeliveryState.DISCARDED
+                    self._ledger.set_state(delivery.id, state)
 
     def _publish_deliveries(self) -> None:
         waiting = self._ledger.deliveries(DeliveryState.WAITING)
@@ -227,10 +250,9 @@ class Run:
             pool=self._pool(),
             naming=self._naming,
             physio=self._physio,
-            rules_digest=self._rules.digest,
-            profile=[meaning for _code, meaning in self._rules.codes],
+            rules=self._rules,
             responsible=settings.responsible,
-            fidelity=settings.conversion.fidelity == "all",
+            compared=settings.conversion.compared,
             compression_level=settings.conversion.compression_level,
             timeout_s=settings.conversion.timeout_minutes * 60,
             memory_scratch=settings.conversion.memory_scratch_mib * 2**20,
@@ -249,7 +271,7 @@ class Run:
         facts = first_row(rows).facts
         subject = self._arrivals.subject(facts)
         studied = study_date(rows)
-        day = studied + timedelta(days=subject.days) if studied else None
+        day = studied + timedelta(days=subject.days) if studied and self._rules.keeps_dates else None
         tag = f"sub-{subject.label}_ses-{delivery.session}"
         revision = delivery.revision + 1
         folder = delivery_folder(delivery.project or "", day, tag, revision)
@@ -263,7 +285,7 @@ class Run:
             subject=subject,
             session=delivery.session or "",
             day=day,
-            age=_age(facts["birth_date"], studied),
+            age=_age(facts["birth_date"], studied) if self._rules.keeps_characteristics else None,
             revision=revision,
             revision_of=PurePosixPath(delivery.folder).name if delivery.folder else None,
             folder_name=PurePosixPath(folder).name,

@@ -41,7 +41,7 @@ def test_a_file_that_is_still_being_written_waits_and_is_taken_when_it_is_whole(
     whole = paths[3].read_bytes()
     paths[3].write_bytes(whole[:-100])
     report = site.take_in()
-    assert site.fates()["study/02_0004.dcm"] == ("waiting", "FILE_GROWING")
+    assert site.fates()["study/02_0004.dcm"][0] == "waiting"
     assert (report.published, report.exit_code) == ([], 0)
     paths[3].write_bytes(whole)
     site.settings.write_text(QUIET, encoding="utf-8")
@@ -50,10 +50,15 @@ def test_a_file_that_is_still_being_written_waits_and_is_taken_when_it_is_whole(
 
 
 @pytest.mark.parametrize(
-    ("content", "code"), [(b"", "EMPTY_FILE"), (b"cut", "TRUNCATED_DICOM"), (b"PK", "DAMAGED_ARCHIVE")]
+    ("content", "first", "code"),
+    [
+        (b"", "FILE_GROWING", "EMPTY_FILE"),
+        (b"cut", None, "TRUNCATED_DICOM"),  # its header is whole: it waits with its session
+        (b"PK", "FILE_GROWING", "DAMAGED_ARCHIVE"),
+    ],
 )
 def test_a_file_that_never_becomes_whole_is_judged_when_it_has_been_quiet(
-    site: Site, content: bytes, code: str
+    site: Site, content: bytes, first: str | None, code: str
 ) -> None:
     path = site.inbox / "file"
     if content == b"cut":
@@ -63,12 +68,12 @@ def test_a_file_that_never_becomes_whole_is_judged_when_it_has_been_quiet(
         content = b"PK\x03\x04" + bytes(300)
     path.write_bytes(content)
     site.take_in()
-    assert site.fates() == {"file": ("waiting", "FILE_GROWING")}
+    assert site.fates() == {"file": ("waiting", first)}
     assert "FILE_GROWING" not in json.loads(site.run("status", "--json").out)["quarantine"]
     site.settings.write_text(QUIET, encoding="utf-8")
     report = site.take_in()
     assert site.fates() == {"file": ("quarantined", code)}
-    assert report.new == 1
+    assert report.new == (1 if first else 0)
 
 
 def test_an_archive_is_unpacked_when_it_has_arrived(site: Site, tmp_path: Path) -> None:
@@ -334,3 +339,15 @@ def test_the_same_instance_twice_is_one_whatever_lies_where(site: Site) -> None:
         ("ignored", "DUPLICATE_INSTANCE"): len(paths) - 1,
         ("quarantined", "CONFLICTING_INSTANCE"): 3,
     }
+
+
+def test_a_session_whose_files_are_all_taken_away_again_is_waited_for_no_more(site: Site) -> None:
+    write_series(site.inbox / "study")
+    write_series(site.inbox / "other", PatientID="HB0500")
+    assert site.take_in().waiting == 2
+    shutil.rmtree(site.inbox / "study")
+    report = site.take_in(site.inbox)
+    assert (report.waiting, len(report.published), report.exit_code) == (0, 1, 0)
+    assert {row["state"] for row in site.ledger_rows("deliveries")} == {"discarded", "crawled"}
+    write_series(site.inbox / "study")
+    assert len(site.take_in(site.inbox).published) == 1

@@ -5,7 +5,7 @@ from heartbrain_ingest.filesystem.layout import DATA_ANALYSIS, EXPERIMENTAL_DATA
 from heartbrain_ingest.filesystem.packing import pack, pack_file
 from heartbrain_ingest.filesystem.publish import checksum_list, files_below, publish, sync_tree
 from heartbrain_ingest.filesystem.readme import FileEntry, ReadmeHeader, read_header, write_readme
-from heartbrain_ingest.filesystem.refused import keep_refused, refused_folder
+from heartbrain_ingest.filesystem.refused import keep_refused, refused_deliveries, refused_folder
 from heartbrain_ingest.filesystem.scratch import memory_folder
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "pack_file",
     "publish",
     "read_header",
+    "refused_deliveries",
     "refused_folder",
     "safe_label",
     "sync_tree",

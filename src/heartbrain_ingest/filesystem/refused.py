@@ -11,6 +11,11 @@ def refused_folder(quarantine: Path, delivery: int) -> Path:
     return quarantine / f"delivery-{delivery}"
 
 
+def refused_deliveries(quarantine: Path) -> list[int]:
+    """Give the numbers of the deliveries of which the quarantine holds something."""
+    return sorted(int(path.name.removeprefix("delivery-")) for path in quarantine.glob("delivery-[0-9]*"))
+
+
 def keep_refused(quarantine: Path, delivery: int, built: Path | None) -> None:
     """Take what was made of a refused delivery into the quarantine, and away what was there of it before.
 
