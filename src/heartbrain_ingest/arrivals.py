@@ -97,6 +97,7 @@ class Arrivals:
         complete: bool,
         pseudonyms: Pseudonyms,
         rules: physio.PhysioRules,
+        dated: bool,
         pool: Callable[[], Executor],
         progress: Progress,
     ) -> None:
@@ -106,6 +107,8 @@ class Arrivals:
         self._complete = complete
         self._pseudonyms = pseudonyms
         self._physio = rules
+        #: Whether sessions are named by their shifted date.
+        self._dated = dated
         self._pool = pool
         self._progress = progress
         self._unpacked = settings.folders.state / "unpacked"
@@ -267,7 +270,9 @@ class Arrivals:
             kind="session",
             project=self._project(fresh.first),
             subject=subject.label,
-            session=SessionLabeler(self._ledger.sessions_of(subject.label)).label(fresh.day, subject.days),
+            session=SessionLabeler(self._ledger.sessions_of(subject.label)).label(
+                fresh.day if self._dated else None, subject.days
+            ),
             patient_id=facts["patient_id"],
             study_date=fresh.day.isoformat() if fresh.day else None,
         )

@@ -7,12 +7,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from heartbrain_ingest import filesystem
+from heartbrain_ingest import __version__, filesystem
 from heartbrain_ingest.bids import NamedImage
 from heartbrain_ingest.convert import tool_version
+from heartbrain_ingest.deidentify import Option
 from heartbrain_ingest.filesystem import ReadmeHeader
 from heartbrain_ingest.filesystem.readme import FileEntry
 from heartbrain_ingest.plans import BuildTools, SessionPlan
@@ -65,13 +67,20 @@ def write_certificate(
     checked = Counter(one.result.fidelity for one in series)
     certificate = {
         "Deidentification": {
-            "RulesDigest": tools.rules_digest,
-            "Profile": list(tools.profile),
+            "RulesVersion": tools.rules.version,
+            "RulesDigest": tools.rules.digest,
+            "Profile": [meaning for _code, meaning in tools.rules.codes],
+            "Codes": [code for code, _meaning in tools.rules.codes],
+            "Options": {option.value: option in tools.rules.options for option in Option},
             "Instances": sum(one.instances for one in series if one.archive),
         },
-        "Fidelity": {name: checked[name] for name in sorted(checked)},
+        "Fidelity": {
+            "Mode": {0: "off", 1: "all"}.get(tools.compared, f"sample: one series in {tools.compared}"),
+            "Series": {name: checked[name] for name in sorted(checked)},
+        },
         "LeakAudit": {
             "Identifiers": len(plan.identifiers.values),
+            "Kinds": dict(sorted(Counter(kind.value for kind, _ in plan.identifiers.values).items())),
             "Hits": 0,
             "Exempted": dict(sorted(exempted.items())),
         },
@@ -80,7 +89,11 @@ def write_certificate(
             for (code, reason), count in sorted(Counter((one.code, one.reason) for one in plan.releases).items())
         ],
         "Refused": dict(sorted(Counter(one.result.code for one in series if one.result.code).items())),
-        "Tools": {"dcm2niix": tool_version()},
+        "Tools": {
+            "dcm2niix": tool_version(),
+            "heartbrain-ingest": __version__,
+            **{name: version(name) for name in ("pydicom", "pyahocorasick")},
+        },
     }
     _write_json(folder / "certificate.json", certificate)
 

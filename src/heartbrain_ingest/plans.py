@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from heartbrain_ingest.bids import NamingRules
-from heartbrain_ingest.deidentify import Identifiers, Subject
+from heartbrain_ingest.deidentify import Identifiers, Rules, Subject
 from heartbrain_ingest.ledger import FileRow, Outcome
 from heartbrain_ingest.physio import PhysioRules
 
@@ -107,11 +107,11 @@ class BuildTools:
     pool: Executor
     naming: NamingRules
     physio: PhysioRules
-    rules_digest: str
-    #: Names of the PS3.15 profile and options in force.
-    profile: Sequence[str]
+    #: Those of de-identification.
+    rules: Rules
     responsible: str
-    fidelity: bool
+    #: Every how many-th series is converted from its original files too and compared; 0 for none.
+    compared: int
     compression_level: int
     timeout_s: float
     #: Bytes of memory that one session may use as scratch space.

@@ -156,7 +156,8 @@ class SessionBuilder:
             base = self._scratch_for(members) / f"{index:04d}"
             # Original files and stored ones are not of one series for dcm2niix: all of one kind, or no comparison.
             stored = {self._is_stored(row) for row in members}
-            compare = self._tools.fidelity and len(stored) == 1
+            sampled = self._tools.compared and index % self._tools.compared == 0
+            compare = sampled and len(stored) == 1
             folders = workers.SeriesFolders(
                 cleaned=base / "dicom", originals=base / "originals" if compare else None, output=base / "output"
             )

@@ -83,11 +83,21 @@ class Inbox(Section):
 class Conversion(Section):
     """How images are made."""
 
-    fidelity: Literal["all", "off"] = Field(
+    fidelity: Literal["all", "sample", "off"] = Field(
         "all",
-        description="Convert the original files too and compare with the de-identified ones; `off` says so in the "
-        "certificate.",
+        description="Convert the original files too and compare with the de-identified ones: of every series, of a "
+        "`sample` of them, or `off`; the certificate says which.",
     )
+    fidelity_one_in: int = Field(
+        5,
+        ge=1,
+        description="Of how many series one is compared when `fidelity` is `sample`; the first of a session is.",
+    )
+
+    @property
+    def compared(self) -> int:
+        """Every how many-th series is compared; 0 for none."""
+        return {"all": 1, "sample": self.fidelity_one_in, "off": 0}[self.fidelity]
 
     @field_validator("fidelity", mode="before")
     @classmethod

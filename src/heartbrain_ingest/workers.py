@@ -185,7 +185,7 @@ def scan_files(files: Sequence[FoundFile]) -> tuple[list[FileFacts], dict[str, I
         results.append(facts)
         if header is not None and facts.dicom is not None:
             key = session_key(facts)
-            collectors.setdefault(key, IdentifierCollector()).add(header)
+            collectors.setdefault(key, IdentifierCollector(tools.rules.retained)).add(header)
     return results, {key: collector.identifiers for key, collector in collectors.items()}
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from heartbrain_ingest.deidentify.identifiers import Identifiers
     from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
     from heartbrain_ingest.deidentify.rules import Exemptions, Rules, load_rules
+    from heartbrain_ingest.deidentify.table import Option
 
 #: Where each public name lives; loaded when asked for, since pydicom's dictionary takes a third of a second.
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "Identifiers": "identifiers",
     "Leak": "audit",
     "LeakAudit": "audit",
+    "Option": "table",
     "Pseudonyms": "pseudonyms",
     "Rules": "rules",
     "Subject": "pseudonyms",
@@ -35,6 +37,7 @@ __all__ = [
     "Identifiers",
     "Leak",
     "LeakAudit",
+    "Option",
     "Pseudonyms",
     "Rules",
     "Subject",

@@ -98,6 +98,16 @@ class Rules:
         self.ge_protocol_drop = frozenset(content.ge_protocol.drop)
         self.vocabulary = vocabulary.Vocabulary(content.vocabulary.words, content.vocabulary.patterns)
 
+    @property
+    def keeps_dates(self) -> bool:
+        """Whether shifted dates may be published, in names of folders too."""
+        return Option.MODIFIED_DATES in self.options
+
+    @property
+    def keeps_characteristics(self) -> bool:
+        """Whether age and sex may be published."""
+        return Option.PATIENT_CHARACTERISTICS in self.options
+
     @cached_property
     def retained(self) -> frozenset[int]:
         """Attributes that the options keep on purpose, so that their values are no identifiers any more."""
