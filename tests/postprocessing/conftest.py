@@ -75,7 +75,8 @@ class Bridged:
 
     def open_keys(self) -> list[str]:
         bucket = self.settings.bridge.bucket
-        return sorted(path.relative_to(bucket).as_posix() for path in bucket.glob("open/**/*") if path.is_file())
+        found = sorted(path.relative_to(bucket).as_posix() for path in bucket.glob("open/**/*") if path.is_file())
+        return [key for key in found if not key.startswith("open/probe-")]
 
 
 SETTLED = {"finished", "failed", "cancelled", "lost", "refused"}

@@ -124,7 +124,7 @@ class SimulatedDesk:
     def __init__(self, world: RealWorld) -> None:
         self._world = world
 
-    def prepare(self, request: Request) -> Prepared:
+    def prepare(self, request: Request) -> Prepared:  # noqa: ARG002 - the interface
         self._world.at_call("before", "database prepare")
         return Prepared(
             version="1", parameters_text="{}", parameters={}, inputs={"input": self._world.inputs}, project="P"
@@ -153,7 +153,7 @@ class SimulatedShelf:
         world.at_call("before", "database crawl")
         return Accepted(results=(world.accepted.index(outcome.job) + 1000,))
 
-    def note_closed(self, job: str) -> None:
+    def note_closed(self, job: str) -> None:  # noqa: ARG002 - the interface
         self._world.at_call("before", "disk closed")
 
 

@@ -58,5 +58,5 @@ def test_the_simulation_finds_a_shelf_that_looks_before_it_leaps(monkeypatch: py
 
 @pytest.mark.slow
 def test_the_simulation_finds_an_exchange_that_forgets_histories(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BucketTransport, "recall", lambda self, job: None)
+    monkeypatch.setattr(BucketTransport, "recall", lambda *_: None)
     assert _breaks_within(150)

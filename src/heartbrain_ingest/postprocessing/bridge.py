@@ -27,7 +27,7 @@ from heartbrain_ingest.postprocessing.shelf import ArchiveShelf
 from heartbrain_ingest.postprocessing.transports.bucket import BucketTransport, Terms
 from heartbrain_ingest.postprocessing.users import Users
 from heartbrain_ingest.settings import Route, Settings
-from hpc_bridge.bucket import BucketSettings, open_bucket, probe
+from hpc_bridge.bucket import Bucket, BucketSettings, Conditions, open_bucket, probe
 from hpc_bridge.errors import BridgeError
 from hpc_bridge.protocol import Description, OutputRules, SigningKey, VerifyKey, load_keys
 
@@ -97,7 +97,7 @@ def open_transport(settings: Settings, route: Route) -> BucketTransport:
         bucket = open_bucket(route.bucket)
     except (BridgeError, ValueError) as problem:
         raise BridgeSettingsError(f"{route.name}: {problem}") from None
-    probe(bucket)
+    _look_at(bucket, settings, route)
     bridge = settings.bridge
     terms = Terms(
         site=bridge.site,
@@ -114,6 +114,22 @@ def open_transport(settings: Settings, route: Route) -> BucketTransport:
         writer=writer_name(),
         clock=utc_now,
     )
+
+
+def _look_at(bucket: Bucket, settings: Settings, route: Route) -> None:
+    """Find out what a store can do, once a day."""
+    notes = Notes(notes_file(settings))
+    address, day = route.bucket.model_dump_json(), f"{utc_now():%Y-%m-%d}"
+    known = notes.conditions(address, day)
+    if known is not None:
+        bucket.conditions = Conditions(known)
+        return
+    notes.note_conditions(address, day, probe(bucket).conditions.value)
+
+
+def notes_file(settings: Settings) -> Path:
+    """Give the file of the bridge's own notes."""
+    return state_folder(settings) / "bridge.db"
 
 
 def utc_now() -> datetime:
@@ -181,7 +197,7 @@ class Site:
         self._routes = routes_of(settings)
         self._transports: dict[str, BucketTransport] = {}
         self._users = Users(self._routes)
-        self._notes = Notes(state_folder(settings) / "bridge.db")
+        self._notes = Notes(notes_file(settings))
         self._definitions = crawl.Definitions()
 
     def exchange(self) -> BridgeReport:

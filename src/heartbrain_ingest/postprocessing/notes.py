@@ -1,4 +1,4 @@
-"""What the bridge must remember by itself: whose a request is, and which jobs' data wait to be deleted."""
+"""What the bridge must remember by itself: whose a request is, what a store can do, which jobs' data can be deleted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS owner (request INTEGER PRIMARY KEY, user TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS closed (route TEXT NOT NULL, job TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (route, job));
+CREATE TABLE IF NOT EXISTS probe (address TEXT PRIMARY KEY, day TEXT NOT NULL, conditions TEXT NOT NULL);
 """
 
 
@@ -55,3 +56,16 @@ class Notes:
         """Strike a job off."""
         with self._open() as connection:
             connection.execute("DELETE FROM closed WHERE route = ? AND job = ?", (route, job))
+
+    def conditions(self, address: str, day: str) -> str | None:
+        """Give what was found out about a store on a day."""
+        with self._open() as connection:
+            row = connection.execute(
+                "SELECT conditions FROM probe WHERE address = ? AND day = ?", (address, day)
+            ).fetchone()
+        return str(row[0]) if row else None
+
+    def note_conditions(self, address: str, day: str, conditions: str) -> None:
+        """Note what was found out."""
+        with self._open() as connection:
+            connection.execute("INSERT OR REPLACE INTO probe VALUES (?, ?, ?)", (address, day, conditions))
