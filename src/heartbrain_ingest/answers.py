@@ -34,6 +34,8 @@ class Answer:
     count: int
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Any, ...], ...] = ()
+    hints: tuple[str, ...] = ()
+    """Why nothing was found, as far as LinkAhead says: names and units that it does not know."""
 
     def as_json(self) -> str:
         """Give the table as a list of objects, or `{"count": n}` for COUNT."""
@@ -74,13 +76,14 @@ def ask(settings: Settings, question: str) -> Answer:
     import linkahead  # noqa: PLC0415 - 0.4 s, only for commands that ask
 
     found = _query(settings, question)
+    hints = _hints(question) if not found else ()
     if isinstance(found, int):
-        return Answer(count=found)
+        return Answer(count=found, hints=hints)
     names = _names(found, linkahead)
     selected = _selected(question)
     columns = selected or _columns(found)
     rows = tuple((entity.id, entity.name, *(_value(entity, name, names) for name in columns)) for entity in found)
-    return Answer(count=len(found), columns=("id", "name", *columns), rows=rows)
+    return Answer(count=len(found), columns=("id", "name", *columns), rows=rows, hints=hints)
 
 
 def found_entities(settings: Settings, question: str) -> Sequence[Any]:
@@ -104,6 +107,17 @@ def _query(settings: Settings, question: str) -> Any:
         raise QuestionError(str(error.msg or error)) from error
     except LinkAheadException as error:
         raise DatabaseError(str(error)) from error
+
+
+def _hints(question: str) -> tuple[str, ...]:
+    """Ask once more for the warnings that the client leaves out of an answer without entities."""
+    from linkahead.connection.connection import get_connection  # noqa: PLC0415 - with the client
+    from lxml import etree  # noqa: PLC0415 - with the client
+
+    flags = {"query": question, "P": "0L1"}
+    connection: Any = get_connection()  # type: ignore[no-untyped-call]  # the client is half typed
+    answer = connection.retrieve(entity_uri_segments=["Entity"], query_dict=flags).read()
+    return tuple(text for one in etree.fromstring(answer).iter("Warning") if (text := one.get("description")))
 
 
 def _selected(question: str) -> tuple[str, ...]:

@@ -127,6 +127,8 @@ def query(ctx: click.Context, question: str, as_json: bool, as_csv: bool) -> Non
     from heartbrain_ingest.shown import print_table
 
     answer = ask(settings_of(ctx), question)
+    for hint in answer.hints:
+        click.echo(hint, err=True)
     if as_json:
         click.echo(answer.as_json())
     elif as_csv:

@@ -36,6 +36,8 @@ class Code(IntEnum):
     ROLE_MISMATCH = 511
     BAD_NAME = 512
     BAD_DATATYPE = 513
+    UNKNOWN_NAME = 514
+    UNKNOWN_UNIT = 515
 
 
 class EmbeddedError(Exception):

@@ -117,11 +117,12 @@ def query(
     try:
         parsed = parse(text)
         with all_versions(connection) if parsed.is_any_version else nullcontext():
-            plan = Planner(connection, user).plan(parsed)
+            planner = Planner(connection, user)
+            plan = planner.plan(parsed)
             ids = [row[0] for row in connection.execute(plan.text, plan.parameters)]
             if parsed.is_any_version:
                 found = versions(connection, ids)
-                return _versions_found(connection, text, parsed, found, page, hidden)
+                return _versions_found(connection, text, parsed, found, page, hidden, planner.warnings())
     except QueryError as problem:
         return [_query_xml(text, 0, None), message_xml(Message("Error", problem.code, problem.description))]
     except (sqlite3.OperationalError, sqlite3.DataError, RecursionError, OverflowError) as problem:
@@ -130,7 +131,7 @@ def query(
     if hidden is not None:
         denied = hidden(connection, ids)
         ids = [one for one in ids if one not in denied]
-    head = _query_xml(text, len(ids), generation(connection))
+    head = _query_xml(text, len(ids), generation(connection), planner.warnings())
     if parsed.kind == "COUNT":
         return [head]
     if page is not None:
@@ -148,12 +149,13 @@ def _versions_found(
     found: list[Version],
     page: str | None,
     hidden: Readable | None,
+    warnings: Sequence[Message],
 ) -> list[str]:
     """Answer with versions; the same entity may be there several times."""
     if hidden is not None:
         denied = hidden(connection, sorted({one.entity for one in found}))
         found = [one for one in found if one.entity not in denied]
-    head = _query_xml(text, len(found), generation(connection))
+    head = _query_xml(text, len(found), generation(connection), warnings)
     if parsed.kind == "COUNT":
         return [head]
     if page is not None:
@@ -187,5 +189,6 @@ def _page(text: str) -> slice:
     return slice(start, start + int(match[2] or DEFAULT_PAGE))
 
 
-def _query_xml(text: str, results: int, etag: str | None) -> str:
-    return f'<Query{attribute("string", text)} results="{results}" cached="false"{attribute("etag", etag)}/>'
+def _query_xml(text: str, results: int, etag: str | None, messages: Sequence[Message] = ()) -> str:
+    keys = f'{attribute("string", text)} results="{results}" cached="false"{attribute("etag", etag)}'
+    return f"<Query{keys}>{''.join(map(message_xml, messages))}</Query>" if messages else f"<Query{keys}/>"

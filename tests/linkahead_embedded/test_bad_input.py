@@ -151,9 +151,9 @@ def test_an_unfit_entity_is_refused_with_an_error_on_it_and_its_companion_is_not
 )
 def test_a_query_out_of_bounds_is_answered_with_an_error_at_once(application: Application, text: str) -> None:
     send(application, "POST", "Entity", '<Insert><Property id="-1" name="a" datatype="INTEGER"/></Insert>')
-    started = time.monotonic()
+    started = time.process_time()
     answer = query(application, text)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert 'results="0"' in answer
     assert '<Error code="' in answer
 
@@ -162,9 +162,9 @@ def test_a_query_out_of_bounds_is_answered_with_an_error_at_once(application: Ap
 def test_a_regular_expression_that_backtracks_for_ever_ends_soon(application: Application, pattern: str) -> None:
     name = "a" * 200
     send(application, "POST", "Entity", f'<Insert><RecordType id="-1" name="{name}"/></Insert>')
-    started = time.monotonic()
+    started = time.process_time()
     answer = query(application, f"FIND RECORDTYPE <<{pattern}>>")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert 'results="0"' in answer
 
 
@@ -378,7 +378,7 @@ def test_connecting_to_a_database_that_is_not_there_makes_none_unless_asked_to(t
         linkahead_embedded.connect(database)
     assert not database.exists()
     linkahead_embedded.connect(database, create=True)
-    assert linkahead.execute_query("COUNT ENTITY WITH id > 99") == 0
+    assert list(linkahead.find("FIND ENTITY WITH id > 99")) == []
     linkahead_embedded.connect(database)
     close_application(database)
 
@@ -391,3 +391,38 @@ def test_what_is_asked_about_something_that_does_not_exist_is_answered_by_just_t
     response = send(application, "GET", f"Entity/{segment}?{flags}")
     assert response.status == 200
     assert response.body.count(b'<Error code="101"') == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("FIND Smaple", "There is no entity 'Smaple'. Did you mean 'Sample'?"),
+        ("COUNT RECORD Smaple WITH length > 1", "There is no entity 'Smaple'. Did you mean 'Sample'?"),
+        ("SELECT length FROM Smaple", "There is no entity 'Smaple'. Did you mean 'Sample'?"),
+        ("FIND ANY VERSION OF Smaple", "There is no entity 'Smaple'. Did you mean 'Sample'?"),
+        ("FIND Sample WITH lenght > 1", "There is no property 'lenght'. Did you mean 'length'?"),
+        ("FIND Sample WITH xyzzy", "There is no property 'xyzzy'."),
+        ("FIND Sample WHICH REFERENCES Smaple", "There is no entity 'Smaple'. Did you mean 'Sample'?"),
+        (
+            "FIND Sample WITH length > 5 bananas",
+            "No value that is compared has a unit that 'bananas' can be converted to; their units: mm.",
+        ),
+        (
+            "FIND Sample WITH length > 5 s",
+            "No value that is compared has a unit that 's' can be converted to; their units: mm.",
+        ),
+    ],
+)
+def test_a_question_that_names_something_unknown_finds_nothing_and_says_what_may_be_meant(
+    application: Application, text: str, warning: str
+) -> None:
+    insert(
+        application,
+        '<RecordType id="-1" name="Sample"/><Property id="-2" name="length" datatype="DOUBLE" unit="mm"/>'
+        '<Record id="-3"><Parent id="-1"/><Property id="-2">7</Property></Record>',
+    )
+    answer = query(application, text).replace("&gt;", ">")
+    assert 'results="0"' in answer
+    assert f'description="{warning}"/></Query>' in answer
+    for known in ("FIND Sample WITH length > 5 mm", "FIND Sample WITH length > 8 cm", "FIND Sample WITH name=nobody"):
+        assert "<Warning" not in query(application, known)

@@ -79,6 +79,14 @@ def as_quantity(text: str) -> tuple[float, str] | None:
     return None if match is None else (float(match[1]), match[2])
 
 
+def unfit_unit(comparison: ast.Comparison, stored: Stored) -> str | None:
+    """Give the unit of a quantity that no stored value can be converted to, so that it compares with none of them."""
+    quantity = as_quantity(comparison.value) if isinstance(comparison, ast.Compare) else None
+    if quantity is None or not stored.has_numbers or stored.has_texts or stored.has_dates:
+        return None
+    return None if any(True for _ in units.in_stored_units(*quantity, sorted(stored.units))) else quantity[1]
+
+
 def branches(comparison: ast.Comparison, stored: Stored) -> list[Sql]:
     """Give the alternatives on typed columns, references excepted.
 

@@ -7,11 +7,12 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import count
 
 from linkahead_embedded import dates
 from linkahead_embedded.errors import Code, QueryError, ValueFormatError
-from linkahead_embedded.model import FIRST_USER_ID, fold
+from linkahead_embedded.model import FIRST_USER_ID, Message, fold
 from linkahead_embedded.patterns import compiled
 from linkahead_embedded.storage import members
 from linkahead_embedded.values import split_reference
@@ -72,6 +73,7 @@ class Planner:
         self._user = user
         self._alias = count(1)
         self._target: Condition = ALWAYS
+        self._unknown: dict[str, Message] = {}
 
     def plan(self, query: ast.Query) -> Sql:
         """Give a SELECT of the ids of all entities that match, each once, in ascending order.
@@ -84,7 +86,7 @@ class Planner:
         wanted = simplified(query.filter) if query.filter is not None else None
         if wanted is not None and conditions_in(wanted) > MAX_CONDITIONS:
             raise QueryError(f"The query has more than {MAX_CONDITIONS} conditions.", Code.QUERY_LIMIT)
-        self._target = self._entity(query.entity)
+        self._target = self._named(query.entity)
         role = None if query.role is None else Sql("e.role = ?", (query.role,))
         parts = [self._target] if query.entity is not None else []
         if wanted is not None:
@@ -106,6 +108,26 @@ class Planner:
         listed = f"({whole.driver.text}) q CROSS JOIN entity e ON e.id = q.id{on_role}"
         text = f"SELECT DISTINCT e.id AS id FROM {listed} ORDER BY e.id"
         return Sql(text, whole.driver.parameters + (role.parameters if role is not None else ()))
+
+    def warnings(self) -> list[Message]:
+        """Say what the planned query named in vain, and what may have been meant."""
+        return list(self._unknown.values())
+
+    def _note_unknown(self, expression: ast.Expression, roles: Sequence[str], what: str) -> None:
+        literal = expression.literal if isinstance(expression, ast.Name) else None
+        if literal is None or literal in self._unknown:
+            return
+        clause, parameters = members(roles)
+        names = {
+            row[0]: row[1]
+            for row in self._connection.execute(
+                f"SELECT name_key, name FROM entity WHERE role IN {clause} AND name_key IS NOT NULL", parameters
+            )
+        }
+        near = [names[one] for one in get_close_matches(fold(literal), names, n=1)]
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        text = f"There is no {what} '{literal[:80]}'.{hint}"
+        self._unknown[literal] = Message("Warning", Code.UNKNOWN_NAME, text)
 
     def filter(self, wanted: ast.Filter) -> Condition:  # noqa: PLR0911 - one return for each kind of filter
         """Compile one filter."""
@@ -132,10 +154,16 @@ class Planner:
                 return NEVER
 
     def _linked(self, entity: ast.Expression | None, sub: ast.Filter | None) -> Condition:
-        parts = ([self._entity(entity)] if entity is not None else []) + ([self.filter(sub)] if sub is not None else [])
+        parts = ([self._named(entity)] if entity is not None else []) + ([self.filter(sub)] if sub is not None else [])
         return conjunction(self._connection, parts)
 
     # entities by name, id or ancestor
+
+    def _named(self, expression: ast.Expression | None) -> Condition:
+        found = self._entity(expression)
+        if found is NEVER and expression is not None:
+            self._note_unknown(expression, ("RecordType", "Property"), "entity")
+        return found
 
     def _entity(self, expression: ast.Expression | None) -> Condition:
         """Match entities whose own name or id matches, or that of any ancestor."""
@@ -219,6 +247,8 @@ class Planner:
         if literal is not None:
             ids = self._ids_of(literal)
             names = [name for name in overriding if fold(name) == fold(literal)]
+            if not ids and not names and fold(literal) not in _ATTRIBUTES:
+                self._note_unknown(expression, ("Property", "RecordType"), "property")
         else:
             column = "a.name" if isinstance(expression, ast.Regexp) else "a.name_key"
             named = comparisons.text_pattern(column, expression, is_folded=True)
@@ -302,6 +332,11 @@ class Planner:
         ).fetchall()
         stored = comparisons.Stored(frozenset(row[0] for row in rows), frozenset(row[1] for row in rows if row[1]))
         pieces = comparisons.branches(comparison, stored)
+        unit = comparisons.unfit_unit(comparison, stored)
+        if unit is not None:
+            known = ", ".join(sorted(stored.units)) or "none"
+            text = f"No value that is compared has a unit that '{unit[:40]}' can be converted to; their units: {known}."
+            self._unknown[unit] = Message("Warning", Code.UNKNOWN_UNIT, text)
         if stored.has_references and isinstance(comparison, ast.Compare):
             pieces += self._reference_values(comparison)
         elif stored.has_references and isinstance(comparison, ast.Within) and not comparison.is_negated:
