@@ -6,8 +6,9 @@ Recordings are read here only where header and name leave a choice.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 
 from heartbrain_ingest import physio
@@ -16,6 +17,9 @@ from heartbrain_ingest.ledger import FileRow, Ledger
 
 #: A series goes on for so long after its last instance began, where no other one follows sooner. Unit: seconds.
 LAST_SERIES = 600.0
+#: A session that goes on over midnight began after the one and ends before the other. Unit: seconds of the day.
+EVENING_BEGINS = 20 * 3600.0
+NIGHT_ENDS = 6 * 3600.0
 
 
 @dataclass(kw_only=True)
@@ -58,14 +62,11 @@ def find_delivery(row: FileRow, ledger: Ledger, rules: physio.PhysioRules, inbox
         raise physio.RecordingError("PHYSIO_NO_SESSION", "neither the name nor the log tells the subject or the day")
     found = ledger.sessions_on(patient_id, day.isoformat() if day else None)
     if not found and day is not None:
-        # An evening's session may end after midnight.
-        found = ledger.sessions_on(patient_id, (day - timedelta(days=1)).isoformat())
+        return _last_night(recordings or _read(row, name, rules), patient_id, day, ledger)
     if study is not None and study.id in found:
         return study.id
     if len(found) == 1 and patient_id is not None and day is not None:
         return found[0]
-    if not found:
-        raise physio.RecordingError("PHYSIO_NO_SESSION", "no session of this subject and day")
     recording = (recordings or _read(row, name, rules))[0]
     has_uuid = recording.uuid is not None
     sessions = [
@@ -76,6 +77,21 @@ def find_delivery(row: FileRow, ledger: Ledger, rules: physio.PhysioRules, inbox
         for delivery in found
     ]
     told = physio.RecordingName(patient_id=patient_id, day=day, time_s=None, rule=name.rule if name else "")
+    return int(physio.find_session(recording, told, sessions).key)
+
+
+def _last_night(recordings: Sequence[physio.Recording], patient_id: str | None, day: date, ledger: Ledger) -> int:
+    """Find a session that began in the evening before; only the clock can tell that it was still going on."""
+    recording = replace(recordings[0], day=None)
+    sessions = []
+    if recording.start_s < NIGHT_ENDS:
+        for delivery in ledger.sessions_on(patient_id, (day - timedelta(days=1)).isoformat()):
+            images = _images(delivery, ledger, has_uuid=recording.uuid is not None)
+            if any(image.start_s >= EVENING_BEGINS for image in images):
+                sessions.append(physio.SessionSpan(key=str(delivery), patient_id="", day=None, images=images))
+    if not sessions:
+        raise physio.RecordingError("PHYSIO_NO_SESSION", "no session of this subject and day")
+    told = physio.RecordingName(patient_id="", day=None, time_s=None, rule="")
     return int(physio.find_session(recording, told, sessions).key)
 
 

@@ -92,7 +92,7 @@ def test_what_a_cmrr_sequence_logged_comes_in_with_its_study_and_is_stored_whole
     inbox = tmp_path / "inbox"
     source = shared_data / "physio" / "siemens_cmrr_dicom_puls_resp"
     study = "1.3.12.2.1107.5.2.43.167035.30000019102416495411100000031"
-    nobody = dict.fromkeys(("PatientID", "PatientName", "PatientBirthDate", "PatientSex"), "")
+    nobody: dict[str, Any] = dict.fromkeys(("PatientID", "PatientName", "PatientBirthDate", "PatientSex"), "")
     write_series(inbox, StudyDate="20191028", AcquisitionTime="123753.45", StudyInstanceUID=study, **nobody)
     shutil.copy(source / "samplePhysioCMRR.dcm", inbox / "physio.dcm")
     site.take_in(inbox)
@@ -230,3 +230,36 @@ def test_check_says_once_that_no_laboratory_reviewed_the_ranges(site: Site, tmp_
     done = site.run("check", "--no-bids")
     assert done.out.count("reviewed by a laboratory") == 1
     assert done.code == 0
+
+
+def test_a_recording_that_left_the_inbox_stays_when_late_images_make_a_new_revision(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    write_series(inbox, series=2)
+    log = inbox / f"{PATIENT}_20230504" / "a.puls"
+    write_pulse(log, "10:16:00", 30)
+    site.take_in(inbox)
+    (first,) = site.sessions()
+    log.unlink()
+    write_series(inbox, series=3, SeriesDescription="t2_tse_tra", InversionTime=None)
+    write_pulse(log.with_name("b.puls"), "10:20:00", 20)
+    report = site.take_in(inbox)
+    assert report.warnings["PHYSIO_GONE"] == 1
+    second = next(folder for folder in site.sessions() if folder != first)
+    starts = [one["StartTime"] for one in sidecars(second)]
+    assert starts == [10 * 3600 + 16 * 60, 10 * 3600 + 20 * 60]
+    for table in first.glob("sourcedata/physio/*.tsv.gz"):
+        assert (second / table.relative_to(first)).read_bytes() == table.read_bytes()
+
+
+def test_a_log_after_midnight_belongs_to_the_evening_s_session_and_one_of_the_next_morning_does_not(
+    site: Site, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "inbox"
+    for number, moment in ((1, "235900.000000"), (2, "000200.000000")):
+        dataset = make_slice(number, series=number + 1, AcquisitionTime=moment, StudyTime="235800")
+        write(dataset, inbox / f"{number}.dcm")
+    write_pulse(inbox / f"{PATIENT}_20230505" / "night.puls", "00:02:00", 20)
+    write_pulse(inbox / f"{PATIENT}_20230505" / "morning.puls", "10:16:00", 20)
+    site.take_in(inbox)
+    assert site.fates(inbox)[f"{PATIENT}_20230505/night.puls"] == ("stored", None)
+    assert site.fates(inbox)[f"{PATIENT}_20230505/morning.puls"] == ("quarantined", "PHYSIO_NO_SESSION")
