@@ -74,7 +74,7 @@ class Batch:
         changed: list[EntityDraft] = []
         for draft in drafts:
             xml = entity_xml(self._entity(draft, stamps[draft.id][0]))
-            if draft.acl is None and without_version(xml) == without_version(before[draft.id]):
+            if without_version(xml) == without_version(before[draft.id]) and not self._has_other_acl(draft):
                 result[draft.id] = before[draft.id]
             else:
                 changed.append(draft)
@@ -102,6 +102,12 @@ class Batch:
         self._forget_documents([one for one, xml in fresh.items() if _start_tag(xml) != _start_tag(before[one])])
         result.update(self._write_documents(fresh))
         return result
+
+    def _has_other_acl(self, draft: EntityDraft) -> bool:
+        if draft.acl is None:
+            return False
+        row = self._connection.execute("SELECT acl FROM entity WHERE id = ?", (draft.id,)).fetchone()
+        return bool(row[0] != draft.acl)
 
     def _is_reparented(self, drafts: list[EntityDraft]) -> bool:
         """Tell whether a type gets or loses a parent, so that the closure of sub-types has to be built anew."""

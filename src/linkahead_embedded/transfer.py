@@ -4,7 +4,8 @@ An export is a folder: `entities.xml` with every entity as the client writes and
 the bytes of the files below `files/`. An import writes `ids.tsv` into the same folder, old id and new id of each entity
 that arrived, so that an interrupted one goes on where it stopped.
 
-Accounts, access control lists and earlier versions stay behind.
+Access control lists come along, after everything else, as the client's `update_acl` sends them. Accounts stay behind,
+because nobody can read passwords; so do earlier versions, because no client can insert any.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from lxml import etree
 
+from . import transfer_acl
 from .errors import EmbeddedError
 from .files import checked_path
 from .model import FIRST_USER_ID, ROLE_BY_TAG, fold
@@ -29,7 +31,8 @@ from .xml_codec import parse_document
 
 ENTITIES, FILES, IDS = "entities.xml", "files", "ids.tsv"
 PAGE = 500
-_DROPPED = ("Version", "Permissions", "EntityACL", "State", "Error", "Warning", "Info")
+_ACL_PAGE = 100
+_DROPPED = ("Version", "Permissions", "State", "Error", "Warning", "Info")
 _BLOCK = 1 << 20
 
 
@@ -85,12 +88,14 @@ def export_entities(folder: Path, *, with_files: bool = False) -> Exported:
         raise TransferError(f"There is an export in {folder} already; name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(ENTITIES + ".part")
+    common = transfer_acl.rules(_checked(_connection().retrieve(["EntityPermissions"]).read()).find(".//EntityACL"))
     count = files = 0
     with partial.open("wb") as stream:
         stream.write(b"<Entities>\n")
         for element in _all_entities():
             for child in [one for one in element if one.tag in _DROPPED]:
                 element.remove(child)
+            transfer_acl.keep_own(element, common)
             element.tail = None
             stream.write(etree.tostring(element, encoding="UTF-8", xml_declaration=False) + b"\n")
             count += 1
@@ -131,6 +136,7 @@ def import_entities(folder: Path) -> Imported:
         root = etree.Element("Insert")
         for element in batch:
             root.append(_translated(element, ids, {int(one.get("id", "0")) for one in batch}))
+        transfer_acl.without(root)
         answered = _send("POST", root, _uploads(root, folder / FILES))
         fresh = {int(cuid[1:]): int(one.get("id", "0")) for one in answered if (cuid := one.get("cuid"))}
         if len(fresh) != len(batch):
@@ -145,8 +151,28 @@ def import_entities(folder: Path) -> Imported:
             element = _translated(elements[old], ids, set())
             element.set("id", str(ids[old]))
             root.append(element)
+        transfer_acl.without(root)
         _send("PUT", root, {})
+    ours = (old for old in ids if old not in matched or elements[old].tag == "File")
+    _send_lists({ids[old]: acl for old in ours if (acl := elements[old].find(transfer_acl.ACL)) is not None})
     return Imported(inserted, len(matched), skipped)
+
+
+def _send_lists(acls: Mapping[int, etree._Element]) -> None:
+    """Give entities, by their new ids, access control lists, and leave all else of them as it is."""
+    ids = list(acls)
+    for start in range(0, len(ids), _ACL_PAGE):
+        segment = "&".join(map(str, ids[start : start + _ACL_PAGE]))
+        root = _checked(_connection().retrieve(entity_uri_segments=["Entity", segment]).read())
+        update = etree.Element("Update")
+        for element in [one for one in root if int(one.get("id") or "0") in acls]:
+            for child in [one for one in element if one.tag in ("Permissions", transfer_acl.ACL)]:
+                element.remove(child)
+            for key in {"size", "checksum"} & {str(name) for name in element.attrib}:
+                del element.attrib[key]
+            element.append(acls[int(element.get("id", "0"))])
+            update.append(element)
+        _send("PUT", update, {}, {"ACL": ""})
 
 
 class _IdLog:
@@ -174,7 +200,7 @@ def _all_entities() -> Iterator[etree._Element]:
     """Give every entity that is not internal, page by page."""
     start, total, etag = 0, 1, None
     while start < total:
-        flags = {"query": "FIND ENTITY", "P": f"{start}L{PAGE}"}
+        flags = {"query": "FIND ENTITY", "P": f"{start}L{PAGE}", "ACL": ""}
         root = _checked(_connection().retrieve(entity_uri_segments=["Entity"], query_dict=flags).read())
         query = root.find("Query")
         if query is None:
@@ -314,7 +340,9 @@ def _uploads(root: etree._Element, folder: Path) -> dict[str, Path]:
     return found
 
 
-def _send(method: str, root: etree._Element, uploads: Mapping[str, Path]) -> Iterable[etree._Element]:
+def _send(
+    method: str, root: etree._Element, uploads: Mapping[str, Path], flags: Mapping[str, str] | None = None
+) -> Iterable[etree._Element]:
     """Send a request, as multipart if files come along; give the entities of the answer."""
     body: Any = etree.tostring(root, encoding="UTF-8", xml_declaration=False)
     headers: dict[str, str] = {}
@@ -329,6 +357,6 @@ def _send(method: str, root: etree._Element, uploads: Mapping[str, Path]) -> Ite
                 size = path.stat().st_size
                 parts.append(MultipartParam(secrets.token_hex(8), filename=name, filesize=size, fileobj=stream))
             body, headers = multipart_encode(parts)  # type: ignore[no-untyped-call]
-        flags = {"force-missing-obligatory": "ignore"}
-        answer = call(entity_uri_segment=["Entity"], query_dict=flags, body=body, headers=headers).read()
+        all_flags = {"force-missing-obligatory": "ignore", **(flags or {})}
+        answer = call(entity_uri_segment=["Entity"], query_dict=all_flags, body=body, headers=headers).read()
     return [one for one in _checked(answer) if isinstance(one.tag, str) and one.tag.casefold() in ROLE_BY_TAG]

@@ -134,6 +134,42 @@ def test_a_database_moves_with_its_references_files_and_model(tmp_path: Path, tr
     assert all(int(old_id) != int(new_id) for old_id, new_id in ids.items())
 
 
+def readers_may(client: Any, name: str, permission: str) -> bool:
+    acl = client.execute_query(f"FIND ENTITY WITH name={name}", unique=True).retrieve(flags={"ACL": None}).acl
+    return bool(acl.is_permitted("readers", permission))
+
+
+@pytest.mark.parametrize("transport", ["in-process", "http"])
+def test_access_control_lists_move_and_nothing_else_changes_when_they_come_again(
+    tmp_path: Path, transport: str
+) -> None:
+    with connected(tmp_path / "old", transport) as client:
+        fill(client, tmp_path / "old")
+        for name in ("Ann", "uploaded", "Sample"):
+            one = client.execute_query(f"FIND ENTITY WITH name={name}", unique=True)
+            one.retrieve_acl()
+            one.acl.grant(role="readers", permission="RETRIEVE:ENTITY")
+            one.acl.deny(role="readers", permission="DELETE")
+            one.update_acl()
+        before = described(client)
+        export_entities(tmp_path / "export", with_files=True)
+    assert (tmp_path / "export" / "entities.xml").read_text(encoding="utf-8").count("<EntityACL>") == 3
+    with connected(tmp_path / "new", transport) as client:
+        import_entities(tmp_path / "export")
+        for name in ("Ann", "uploaded", "Sample"):
+            assert readers_may(client, name, "RETRIEVE:ENTITY")
+            assert not readers_may(client, name, "DELETE")
+        assert not readers_may(client, "Bob", "RETRIEVE:ENTITY")
+        assert described(client) == before
+        ann = client.execute_query("FIND Person WITH name=Ann", unique=True)
+        ann.description = "changed after the move"
+        ann.update()
+        assert import_entities(tmp_path / "export") == Imported(inserted=0, matched=0, skipped=17)
+        again = client.Record(id=ann.id).retrieve()
+        assert (again.description, again.version.id) == ("changed after the move", ann.version.id)
+        assert readers_may(client, "Ann", "RETRIEVE:ENTITY")
+
+
 def test_an_export_is_what_the_client_reads(tmp_path: Path) -> None:
     with connected(tmp_path / "old") as client:
         fill(client, tmp_path / "old")
