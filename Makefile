@@ -64,6 +64,7 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev $(VENV)/.bench
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.deidentify
 	@$(BIN)/python -m benchmarks --input slices --only "copy + sha256,dcm2niix,heartbrain" --no-stages
 	@$(BIN)/python -m benchmarks.intake
 	@$(BIN)/python -m benchmarks.linkahead
