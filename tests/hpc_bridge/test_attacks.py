@@ -169,7 +169,8 @@ def test_an_argument_that_looks_like_an_option_is_refused_unless_it_is_glued_to_
 @pytest.mark.parametrize(
     "name",
     ["LD_PRELOAD", "LD_X", "PATH", "BASH_ENV", "BASH_FUNC_x", "ENV", "IFS", "PYTHONPATH", "PYTHONSTARTUP", "PERL5LIB",
-     "HOME", "SLURM_JOB_ID", "APPTAINER_BIND", "https_proxy", "lower", "A B", "A=B", "", "GIT_SSH", "AWS_SECRET_ACCESS_KEY"],
+     "HOME", "SLURM_JOB_ID", "APPTAINER_BIND", "https_proxy", "lower", "A B", "A=B", "", "GIT_SSH",
+     "AWS_SECRET_ACCESS_KEY"],
 )  # fmt: skip
 def test_no_catalogue_entry_can_allow_a_dangerous_variable(site: Site, name: str) -> None:
     assert not may_be_set(name)

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     tick = command("tick", "Do the next step of every job, once, and end.")
     tick.add_argument("--quiet", action="store_true", help="print only what needs a look")
     watch = command("watch", "Tick again and again, where no cron is.")
+    watch.add_argument("--quiet", action="store_true", help="print only what needs a look")
     watch.add_argument("--every", type=float, default=60, metavar="SECONDS", help="time between two ticks")
     watch.add_argument("--for", type=float, dest="duration", metavar="SECONDS", help="end after so long")
     functions = command("functions", "List what can be run here, or show the digest of an image.")

@@ -18,6 +18,7 @@ from typing import Any, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
 from pydantic import BaseModel, ConfigDict
 
 from hpc_bridge.bucket.files import write_whole
+from hpc_bridge.catalog import image_digest
 from hpc_bridge.protocol import FileEntry, Receipt, State
 from hpc_bridge.wrapper import CLAIM, EXIT, PLAN, REVOKED, link_new
 
@@ -223,6 +224,16 @@ class Desk:
         """Give what an attempt was to run."""
         plan: dict[str, Any] = json.loads((self.attempt_folder(attempt) / PLAN).read_text())
         return plan
+
+    def image_is(self, image: Path, wanted: str) -> bool:
+        """Say whether an image has the digest that its entry gives; read again only when it has changed."""
+        facts = image.stat()
+        key = f"image {image} {facts.st_size} {facts.st_mtime_ns} {facts.st_ino}"
+        if not self.is_published(key, wanted):
+            if image_digest(image) != wanted:
+                return False
+            self.mark_published(key, wanted)
+        return True
 
     # What was told to the bucket
 

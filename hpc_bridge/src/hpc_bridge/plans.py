@@ -12,7 +12,7 @@ from hpc_bridge.containers import INSIDE, RUNTIMES, Folders, Item
 from hpc_bridge.protocol import JobSpec
 
 PARAMETERS = "parameters.json"
-_PATH = "/usr/local/bin:/usr/bin:/bin"
+PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def make_plan(
@@ -39,7 +39,7 @@ def make_plan(
     command = [_placed(item, places) for item in function.arguments(parameters)]
     environment = {
         "LANG": "C.UTF-8",
-        "PATH": _PATH,
+        "PATH": PATH,
         "HOME": places.get("output", "/nonexistent"),
         "OMP_NUM_THREADS": str(entry.resources.cpus),
         **spec.environment,
@@ -50,7 +50,7 @@ def make_plan(
         "argv": argv,
         "environment": environment
         if runtime == "none"
-        else {"PATH": _PATH, "USER": "nobody", "HOME": "/", "LANG": "C.UTF-8"},
+        else {"PATH": PATH, "USER": "nobody", "HOME": "/", "LANG": "C.UTF-8"},
         "network": entry.network,
         "isolation": isolation,
         "minutes": function.resources(spec).minutes,
