@@ -14,6 +14,7 @@ from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, DeliveryState, Ledger, Outcome, stored_path
 from heartbrain_ingest.lock import lock_owner
+from heartbrain_ingest.postprocessing.routes import is_in_use
 from heartbrain_ingest.retrial import retrial_lines
 from heartbrain_ingest.settings import Settings
 
@@ -52,6 +53,8 @@ class Status:
     noted: dict[str, list[str]] = field(default_factory=dict)
     #: Who works on the site at this moment, in plain words.
     running: str | None = None
+    #: Requests by status.
+    requests: dict[str, int] = field(default_factory=dict)
 
     def as_data(self) -> dict[str, Any]:
         """Give it as plain data."""
@@ -63,6 +66,7 @@ class Status:
             "waiting": [asdict(one) for one in self.waiting],
             "noted": self.noted,
             "running": self.running,
+            "requests": self.requests,
             **({"paths": self.paths} if self.paths else {}),
         }
 
@@ -93,8 +97,17 @@ def site_status(settings: Settings, *, with_files: bool = False) -> Status:
         quiet_s=settings.inbox.quiet_minutes * 60,
         noted=noted,
         running=owner.described() if held and owner else None,
+        requests=_requests(settings),
         ignored={code: count for (outcome, code), count in sorted(counts.items()) if outcome == Outcome.IGNORED},
     )
+
+
+def _requests(settings: Settings) -> dict[str, int]:
+    if not is_in_use(settings):
+        return {}
+    from heartbrain_ingest.postprocessing.following import request_counts  # noqa: PLC0415 - loads the client
+
+    return request_counts(settings)
 
 
 def _waiting(ledger: Ledger, delivery: Delivery) -> Waiting:

@@ -37,6 +37,7 @@ from heartbrain_ingest.lab import SubjectRef
 from heartbrain_ingest.ledger import OUT, Delivery, DeliveryState, Ledger, Outcome, Settled, readable_ledger
 from heartbrain_ingest.lock import exclusive
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, Release, SessionPlan
+from heartbrain_ingest.postprocessing.routes import is_in_use
 from heartbrain_ingest.report import NoProgress, Progress, RunOptions, RunReport
 from heartbrain_ingest.session import SessionBuilder
 from heartbrain_ingest.settings import Settings
@@ -143,6 +144,7 @@ class Run:
         else:
             self._crawl()
             self._publish_deliveries()
+            self._ask_for_results()
         self._balance()
         self._arrivals.tidy()
 
@@ -466,6 +468,17 @@ class Run:
             self._ledger.mark_crawled(delivery)
         self._report.inserted += result.inserted
         self._report.updated += result.updated
+
+    def _ask_for_results(self) -> None:
+        """Make the requests that the rules in postprocessing.yml ask for; the next run makes what this one can't."""
+        if self._trouble is not None or not is_in_use(self._settings):
+            return
+        from heartbrain_ingest.postprocessing.registration import register_by_rules  # noqa: PLC0415 - loads the client
+
+        try:
+            self._report.requests = register_by_rules(self._settings)
+        except HeartbrainError as error:
+            log.warning("no requests made: %s", error)
 
     # the sum
 

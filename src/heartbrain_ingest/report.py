@@ -55,6 +55,8 @@ class RunReport:
     refused: Counter[str] = field(default_factory=Counter)
     #: Why records of published folders could not be made; the next run tries again.
     trouble: str | None = None
+    #: Requests that rules made, by rule.
+    requests: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property

@@ -69,6 +69,25 @@ def start_log(folder: Path) -> None:
     own.propagate = False
 
 
+#: What a status of requests means, for `heartbrain status`.
+REQUEST_WORDS = {
+    "new": "asked for; the next `heartbrain bridge` sends them",
+    "sent": "at the computing centre, not taken up yet",
+    "staging": "at the computing centre, their data on the way",
+    "submitting": "being handed to the batch system",
+    "running": "waiting or running in the batch system",
+    "uploading": "done; their results are on the way",
+    "cancel": "to be cancelled",
+    "cancelling": "the computing centre was asked to end them",
+    "retry": "to be tried again",
+    "finished": "finished; their results are in LinkAhead",
+    "failed": "failed; their messages and log files say why",
+    "cancelled": "cancelled",
+    "lost": "lost at the computing centre; `heartbrain bridge retry` tries them again",
+    "refused": "not sent; their messages say what is missing",
+}
+
+
 def report_lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
     """Say in plain words what a run did."""
     lines = []
@@ -85,6 +104,7 @@ def report_lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
         lines.append(f"{report.inserted} entities new in LinkAhead, {report.updated} changed.")
     if report.waiting:
         lines.append(f"{report.waiting} deliveries are not complete yet and wait.")
+    lines += [f"{count} requests made: {rule}." for rule, count in sorted(report.requests.items())]
     if report.trouble:
         lines.append(f"Records of published folders are missing; the next run tries again. {report.trouble}")
     lines += _outcome_lines(report)
@@ -136,6 +156,7 @@ def report_data(report: RunReport) -> dict[str, Any]:
         ],
         "warnings": dict(sorted(report.warnings.items())),
         "refused": dict(sorted(report.refused.items())),
+        "requests": dict(sorted(report.requests.items())),
         "trouble": report.trouble,
         "seconds": round(report.seconds, 3),
     }
@@ -157,6 +178,9 @@ def status_lines(status: Status) -> list[str]:
     lines += [line for one in status.waiting for line in _waiting_lines(one, status.quiet_s)]
     lines.append("Input files:")
     lines += [f"  {count:6d}  {outcome}" for outcome, count in status.files.items()] or ["       0"]
+    if status.requests:
+        lines.append("Requests:")
+        lines += [f"  {count:6d}  {REQUEST_WORDS.get(name, name)}" for name, count in status.requests.items()]
     if status.quarantine:
         lines.append("In quarantine:")
         for code, count in status.quarantine.items():

@@ -15,6 +15,7 @@ from linkahead.queries import query
 
 from heartbrain_ingest import crawl
 from heartbrain_ingest.postprocessing import bridge, registration
+from heartbrain_ingest.postprocessing.routes import routes_of
 from heartbrain_ingest.settings import Settings, load_settings
 from heartbrain_ingest.site import make_site
 from hpc_bridge.agent import publish_catalogue
@@ -137,7 +138,7 @@ def make_centre(home: Path, settings: Settings, route: str, bucket: Path) -> Cen
     content = yaml.safe_load(config.read_text(encoding="utf-8"))
     content |= {"agent": f"cluster-{route}", "limits": {"free_bytes": 0}, "isolation": "best-effort"}
     config.write_text(yaml.safe_dump(content), encoding="utf-8")
-    (one,) = [one for one in bridge.routes_of(settings) if one.name == route]
+    (one,) = [one for one in routes_of(settings) if one.name == route]
     (home / "trusted_keys").write_text(bridge.signing_key(settings, one).public.line("rdm") + "\n", encoding="ascii")
     agents = bridge.state_folder(settings) / f"{route}.agents"
     agents.write_text(SigningKey.load(home / "agent_key.pem").public.line("agent") + "\n", encoding="ascii")

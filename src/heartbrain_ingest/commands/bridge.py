@@ -81,9 +81,10 @@ def keys(ctx: click.Context) -> None:
     Example: heartbrain bridge keys
     """
     from heartbrain_ingest.postprocessing import bridge as exchange
+    from heartbrain_ingest.postprocessing.routes import routes_of
 
     settings = settings_of(ctx)
-    for route in exchange.routes_of(settings):
+    for route in routes_of(settings):
         click.echo(exchange.signing_key(settings, route).public.line(f"{settings.bridge.site}-{route.name}"))
 
 

@@ -22,28 +22,19 @@ from heartbrain_ingest.postprocessing.exchange import Exchange, ExchangeReport, 
 from heartbrain_ingest.postprocessing.inputs import InputReader
 from heartbrain_ingest.postprocessing.linkahead_store import LinkAheadStore
 from heartbrain_ingest.postprocessing.notes import Notes
+from heartbrain_ingest.postprocessing.routes import routes_of
 from heartbrain_ingest.postprocessing.rules import load_rules
 from heartbrain_ingest.postprocessing.shelf import ArchiveShelf
 from heartbrain_ingest.postprocessing.transports.bucket import BucketTransport, Terms
 from heartbrain_ingest.postprocessing.users import Users
 from heartbrain_ingest.settings import Route, Settings
-from hpc_bridge.bucket import Bucket, BucketSettings, Conditions, open_bucket, probe
+from hpc_bridge.bucket import Bucket, Conditions, open_bucket, probe
 from hpc_bridge.errors import BridgeError
 from hpc_bridge.protocol import Description, OutputRules, SigningKey, VerifyKey, load_keys
 
-EVERYBODY = "*"
 _WAKE = "wake"
 _LOCK = "bridge.lock"
 _GIB = 2**30
-
-
-def routes_of(settings: Settings) -> tuple[Route, ...]:
-    """Give the routes; a site that names none has one for everybody, through a folder of its own."""
-    given = settings.bridge.routes
-    if given:
-        return given
-    bucket = BucketSettings(kind="folder", folder=settings.bridge.bucket)
-    return (Route(name="default", users=(EVERYBODY,), bucket=bucket),)
 
 
 def state_folder(settings: Settings) -> Path:
@@ -330,8 +321,3 @@ def _stamp(file: Path) -> int:
         return file.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def is_in_use(settings: Settings, route: Route) -> bool:
-    """Say whether a route was ever set up: the folder of the embedded default is not there before."""
-    return bool(settings.bridge.routes) or (route.bucket.folder is not None and route.bucket.folder.is_dir())

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from heartbrain_ingest.postprocessing.errors import BridgeSettingsError
+from heartbrain_ingest.postprocessing.routes import routes_of
 from heartbrain_ingest.settings import Settings
 from hpc_bridge.errors import BridgeError
 from hpc_bridge.protocol import check_call
@@ -89,7 +90,7 @@ def open_doorbell(settings: Settings) -> Doorbell:
 
     secrets = {
         route.name: read_secret(route.callback_secret)
-        for route in bridge.routes_of(settings)
+        for route in routes_of(settings)
         if route.callback_secret is not None
     }
     return Doorbell(secrets, wake=lambda: bridge.wake(settings), clock=bridge.utc_now)

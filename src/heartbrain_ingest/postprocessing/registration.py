@@ -26,6 +26,7 @@ from heartbrain_ingest.postprocessing.errors import BridgeSettingsError, Paramet
 from heartbrain_ingest.postprocessing.inputs import InputReader, InputRecord, job_names
 from heartbrain_ingest.postprocessing.linkahead_store import RECORD_TYPE
 from heartbrain_ingest.postprocessing.requests import WORDS, Status, request_name
+from heartbrain_ingest.postprocessing.routes import is_in_use, routes_of
 from heartbrain_ingest.postprocessing.rules import RequestRule, load_rules
 from heartbrain_ingest.postprocessing.users import Users
 from heartbrain_ingest.settings import Settings
@@ -155,7 +156,7 @@ def read_catalogue(settings: Settings, user: str) -> list[Description]:
     BridgeSettingsError
         When no route serves the user, or its bucket can't be used.
     """
-    routes = bridge.routes_of(settings)
+    routes = routes_of(settings)
     name = Users(routes).route_of(user)
     route = next((one for one in routes if one.name == name), None)
     if route is None:
@@ -330,11 +331,10 @@ def register_by_rules(settings: Settings, *, moment: datetime | None = None) -> 
     """
     rules = load_rules(settings)
     enabled = [rule for rule in rules.rules if rule.enabled]
-    if not enabled:
+    if not enabled or not is_in_use(settings):
         return {}
-    users = Users(bridge.routes_of(settings))
-    route = next((one for one in bridge.routes_of(settings) if one.name == users.route_of(RULES_USER)), None)
-    if route is None or not bridge.is_in_use(settings, route):
+    bridge.connect(settings)
+    if Users(routes_of(settings)).route_of(RULES_USER) is None:
         return {}
     catalogue = read_catalogue(settings, RULES_USER)
     now = moment or datetime.now(UTC)

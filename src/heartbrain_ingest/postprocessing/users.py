@@ -9,6 +9,7 @@ from linkahead.common.administration import _get_roles
 from linkahead.exceptions import LinkAheadException
 
 from heartbrain_ingest.crawl.client import db
+from heartbrain_ingest.postprocessing.routes import EVERYBODY
 from heartbrain_ingest.settings import Route
 
 
@@ -37,7 +38,7 @@ class Users:
     def _find(self, user: str) -> str | None:
         roles: set[str] | None = None
         for route in self._routes:
-            if user in route.users or "*" in route.users:
+            if user in route.users or EVERYBODY in route.users:
                 return route.name
             if route.groups:
                 roles = _roles(user) if roles is None else roles
