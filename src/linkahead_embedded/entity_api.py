@@ -119,6 +119,9 @@ class EntityApi:
                 "SELECT e.id, ?, t.location FROM thumbnail t JOIN entity e ON e.id = t.entity WHERE e.path = ?",
                 (MANAGED, path),
             ).fetchone()
+            if row is None:
+                text = "No thumbnail came with the file; the embedded LinkAhead makes none by itself."
+                raise RequestError(404, text, Code.NO_FILE)
             return self._bytes(connection, call, row)
 
     def _bytes(self, connection: sqlite3.Connection, call: Call, row: tuple[int, str, str] | None) -> Response:

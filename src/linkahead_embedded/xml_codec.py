@@ -126,6 +126,8 @@ def _entity(element: etree._Element) -> EntityDraft:
                 draft.is_resent = True
             case "EntityACL":
                 draft.acl = etree.tostring(child, encoding="unicode", with_tail=False)
+            case "State":
+                draft.error(Code.NOT_IMPLEMENTED, "States of entities are not implemented by the embedded LinkAhead.")
             case _:
                 pass
     draft.values = content or _own_text(element)

@@ -198,6 +198,12 @@ def test_what_is_not_implemented_says_so(application: Application) -> None:
     assert response.status == 404
     assert b"not implemented by the embedded LinkAhead" in response.body
     assert send(application, "PATCH", "Entity").status == 405
+    assert b"makes none by itself" in send(application, "GET", "Thumbnails/a.png").body
+    for method, tag in (("POST", "Insert"), ("PUT", "Update")):
+        body = f'<{tag}><RecordType id="-1" name="T"><State id="1" model="m" name="s"/></RecordType></{tag}>'
+        answer = send(application, method, "Entity", body).body
+        assert b"States of entities are not implemented by the embedded LinkAhead" in answer
+    assert count(application) == 0
 
 
 def test_a_file_that_is_no_database_of_ours_is_left_alone(tmp_path: Path) -> None:
