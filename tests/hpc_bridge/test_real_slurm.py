@@ -43,7 +43,7 @@ def test_a_batch_is_one_array_and_each_task_its_own_job(site: Site) -> None:
     numbers = {
         next(event.scheduler_id for event in site.conclusion(job).events if event.scheduler_id) or "" for job in jobs
     }
-    assert {number.partition("_")[2] for number in numbers} == set("01234")
+    assert {number.partition("_")[2] for number in numbers} == set("12345")
     assert len({number.partition("_")[0] for number in numbers}) == 1
 
 

@@ -114,6 +114,15 @@ def test_accounting_with_a_database_needs_a_known_end() -> None:
     assert "--starttime=2026-03-01T00:00:00" in Sacct(SINCE).argv()
 
 
+def test_the_completion_log_does_not_take_one_task_of_an_array_for_another() -> None:
+    """It shows the tasks of an array under numbers of their own and one name (Slurm 22.05)."""
+    scheduler = SlurmScheduler(
+        SchedulerSettings(kind="slurm", accounting="jobcomp"),
+        lambda argv: Answer(0, f"19|{ONE}|COMPLETED|0:0\n21|{ONE}|FAILED|1:0\n" if "sacct" in argv[0] else "", ""),
+    )
+    assert scheduler.survey([f"{ONE}.1", f"{ONE}.2"]) == {}
+
+
 def test_of_a_job_that_was_started_again_the_last_line_counts() -> None:
     lines = f"17|{ONE}|NODE_FAIL|0:0\n17|{ONE}|COMPLETED|0:0\n"
     scheduler = SlurmScheduler(

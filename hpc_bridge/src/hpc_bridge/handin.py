@@ -58,7 +58,8 @@ class HandIn:
     def _hand_in_together(self, members: list[Ready], resources: Resources) -> None:
         token = f"hb-{secrets.token_hex(16)}"
         won: dict[int, tuple[Standing, str]] = {}
-        for task, member in enumerate(members):
+        # Task 0 is a plain job and never one of an array: the completion log shows tasks of arrays by name alone.
+        for task, member in enumerate(members, 1 if len(members) > 1 else 0):
             job = member.standing.job
             try:
                 standing = self._write_down(member, token, task)

@@ -36,7 +36,7 @@ class Submission:
 
     @property
     def is_array(self) -> bool:
-        """Whether it is an array: only task 0 alone is a plain job, so a name and a number always tell the task."""
+        """Whether it is an array; a plain job is task 0, and no task of an array is."""
         return self.tasks != (0,)
 
 
