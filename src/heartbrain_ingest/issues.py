@@ -132,6 +132,10 @@ ISSUES: dict[str, Issue] = {
         "The image made of the de-identified files differs from the one made of the original files.",
         "Report it with the name of the scanner and its software version.",
     ),
+    "DEFACING_FAILED": _quarantine(
+        "The face could not be taken out of an anatomical image; neither it nor its DICOM is published.",
+        "Look at `heartbrain doctor`; try the program by hand, or choose another one in defacing.tool.",
+    ),
     # naming
     "UNCLASSIFIED": _warning(
         "No rule names this series; it is stored under sourcedata/unclassified.",

@@ -255,6 +255,8 @@ class Run:
             rules=self._rules,
             responsible=settings.responsible,
             compared=settings.conversion.compared,
+            defacing=settings.defacing,
+            withheld=settings.withheld,
             compression_level=settings.conversion.compression_level,
             timeout_s=settings.conversion.timeout_minutes * 60,
             memory_scratch=settings.conversion.memory_scratch_mib * 2**20,

@@ -14,6 +14,7 @@ from heartbrain_ingest.bids import NamingRules
 from heartbrain_ingest.deidentify import Identifiers, Rules, Subject
 from heartbrain_ingest.ledger import FileRow, Outcome
 from heartbrain_ingest.physio import PhysioRules
+from heartbrain_ingest.settings import Defacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,9 @@ class BuildTools:
     responsible: str
     #: Every how many-th series is converted from its original files too and compared; 0 for none.
     compared: int
+    defacing: Defacing
+    #: Folder in the identified zone for the DICOM of defaced images.
+    withheld: Path
     compression_level: int
     timeout_s: float
     #: Bytes of memory that one session may use as scratch space.

@@ -6,7 +6,7 @@ import json
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from heartbrain_ingest import physio, workers
 from heartbrain_ingest.bids import Candidate, NamedImage, name_session
 from heartbrain_ingest.carried import carry_recordings
 from heartbrain_ingest.convert import finish_sidecar
+from heartbrain_ingest.deidentify import shows_face
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, checksum_list, safe_label
 from heartbrain_ingest.ledger import FileRow, Outcome
 from heartbrain_ingest.papers import PublishedSeries, write_certificate, write_facts, write_readme
@@ -38,6 +39,8 @@ class _Series:
     folders: workers.SeriesFolders
     result: workers.SeriesResult = field(default_factory=workers.SeriesResult)
     archive_name: str = ""
+    #: What took the face out of its images; empty where none had to.
+    defaced: dict[str, str] = field(default_factory=dict)
     cleaned: list[workers.InstanceResult] = field(default_factory=list)
     named: list[NamedImage] = field(default_factory=list)
 
@@ -52,7 +55,7 @@ class _Series:
     def published(self) -> PublishedSeries:
         """Give what the papers of the session say of the series."""
         return PublishedSeries(
-            archive=self.archive_name,
+            archive="" if self.defaced else self.archive_name,
             instances=len(self.kept),
             result=self.result,
             images=tuple(named for named in self.named if named.path is not None),
@@ -118,8 +121,14 @@ class SessionBuilder:
             self._settle(self._plan.recordings, Outcome.QUARANTINED, code=self._built.code)
             self._report(series)
             return self._built
-        self._folder.mkdir(parents=True)
         self._name(good)
+        good = self._deface(good)
+        if not good:
+            self._built.code = "DEFACING_FAILED"
+            self._settle(self._plan.recordings, Outcome.QUARANTINED, code=self._built.code)
+            self._report(series)
+            return self._built
+        self._folder.mkdir(parents=True)
         self._write_images(good)
         self._write_archives(good)
         self._write_recordings(good)
@@ -262,6 +271,10 @@ class SessionBuilder:
                     )
                 )
         if one.result.code:
+            self._settle_series(one)
+
+    def _settle_series(self, one: _Series) -> None:
+        if one.result.code:
             self._built.warnings[one.result.code] += 1
             self._built.outcomes += [
                 FileOutcome(
@@ -312,6 +325,31 @@ class SessionBuilder:
             used.add(name)
             one.archive_name = f"{name}.zip"
 
+    def _deface(self, series: list[_Series]) -> list[_Series]:
+        """Take the faces out of anatomical images; a series whose image keeps its face goes into quarantine."""
+        defacing = self._tools.defacing
+        if defacing.tool == "none":
+            return series
+        futures = []
+        for one in series:
+            made = {image.stem: image for image in one.result.images}
+            faces = [
+                made[named.candidate.key.rpartition("/")[2]].nifti
+                for named in one.named
+                if named.path is not None and shows_face(named.path, named.candidate.shape)
+            ]
+            if faces:
+                futures.append((one, self._tools.pool.submit(workers.deface_images, faces, defacing)))
+        for one, future in futures:
+            done = future.result()
+            if done is None:
+                one.result = replace(one.result, code="DEFACING_FAILED", images=())
+                one.named = []
+                self._settle_series(one)
+            else:
+                one.defaced = done
+        return [one for one in series if one.result.code is None]
+
     def _write_images(self, series: list[_Series]) -> None:
         futures = []
         for one in series:
@@ -343,7 +381,9 @@ class SessionBuilder:
         target = self._folder / "sourcedata" / "dicom"
         target.mkdir(parents=True)
         futures = [
-            self._tools.pool.submit(workers.finish_archive, one.folders.cleaned, target / one.archive_name)
+            self._tools.pool.submit(
+                workers.finish_archive, one.folders.cleaned, self._archive_folder(one, target) / one.archive_name
+            )
             for one in series
         ]
         for future in futures:
@@ -351,6 +391,8 @@ class SessionBuilder:
         (target / "SHA256SUMS").write_text(checksum_list(target), encoding="utf-8")
         for one in series:
             place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}/sourcedata/dicom/{one.archive_name}"
+            if one.defaced:
+                place = str(self._archive_folder(one, target) / one.archive_name)
             self._built.outcomes += [
                 FileOutcome(
                     file_id=instance.file_id,
@@ -360,6 +402,10 @@ class SessionBuilder:
                 )
                 for instance in one.kept
             ]
+
+    def _archive_folder(self, one: _Series, published: Path) -> Path:
+        """Give the folder for the DICOM of a series: of one with a face it is in the identified zone."""
+        return self._tools.withheld / self._plan.project / self._folder.name if one.defaced else published
 
     # physiology
 
@@ -517,7 +563,8 @@ def _added(named: NamedImage, one: _Series) -> dict[str, Any]:
     added |= {
         "RecordType": named.naming.record_type,
         "NamingRule": named.naming.rule,
-        "SourceSeries": one.archive_name,
+        "SourceSeries": None if one.defaced else one.archive_name,
+        **one.defaced,
         "ImageShape": list(shape),
         "VoxelSize": list(named.candidate.voxel_size),
         "NumberOfVolumes": shape[3] if len(shape) > 3 else 1,  # noqa: PLR2004 - i, j, k, t

@@ -127,6 +127,18 @@ class Laboratory(Section):
     )
 
 
+class Defacing(Section):
+    """Whether faces are taken out of anatomical images; what has a face, DICOM too, is then not published."""
+
+    tool: Literal["none", "pydeface", "fsl_deface", "mri_reface", "quickshear"] = Field(
+        "none", description="The program; it has to be installed on the PATH."
+    )
+    mask_tool: Literal["none", "bet", "mri_synthstrip"] = Field(
+        "none", description="The program that makes the mask of the brain that quickshear needs."
+    )
+    timeout_minutes: float = Field(60.0, gt=0, description="Longest time for one image. Unit: minutes.")
+
+
 class LinkAhead(Section):
     """Which LinkAhead holds the records."""
 
@@ -192,6 +204,7 @@ class Settings(Section):
     inbox: Inbox = Field(Inbox(), description="When a delivery is complete.")
     conversion: Conversion = Field(Conversion(), description="How images are made.")
     laboratory: Laboratory = Field(Laboratory(), description="What laboratory values belong to.")
+    defacing: Defacing = Field(Defacing(), description="Whether faces are taken out of anatomical images.")
     linkahead: LinkAhead = Field(LinkAhead(), description="Which LinkAhead holds the records.")
     bridge: Bridge = Field(Bridge(), description="How requests get to computing centres.")
 
@@ -209,6 +222,11 @@ class Settings(Section):
     def key_file(self) -> Path:
         """File of the pseudonym key."""
         return self.folders.state / "pseudonyms.yml"
+
+    @property
+    def withheld(self) -> Path:
+        """Folder of what defacing keeps out of the published tree."""
+        return self.folders.state / "withheld"
 
     @property
     def workers(self) -> int:

@@ -37,6 +37,7 @@ from heartbrain_ingest.filesystem import pack_file
 from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, unpacked
 from heartbrain_ingest.ledger import Outcome
 from heartbrain_ingest.pictures import draw_pictures, picture_stem
+from heartbrain_ingest.settings import Defacing
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -488,6 +489,15 @@ def finish_image(nifti: Path, target: Path, texts: Mapping[Path, str], level: in
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     return code
+
+
+def deface_images(images: Sequence[Path], defacing: Defacing) -> dict[str, str] | None:
+    """Take the faces out of the images of a series; say by what, None when one of them still has its face."""
+    from heartbrain_ingest.deidentify.defacing import deface, tool_version  # noqa: PLC0415 - few sites deface
+
+    if not all(deface(image, defacing) for image in images):
+        return None
+    return {"DefacingTool": defacing.tool, "DefacingToolVersion": tool_version(defacing.tool)}
 
 
 def finish_archive(folder: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from heartbrain_ingest.deidentify.again import Tightener
     from heartbrain_ingest.deidentify.audit import Leak, LeakAudit
     from heartbrain_ingest.deidentify.collector import IdentifierCollector
+    from heartbrain_ingest.deidentify.defacing import defacing_problem, shows_face
     from heartbrain_ingest.deidentify.deidentifier import Deidentifier
     from heartbrain_ingest.deidentify.identifiers import Identifiers
     from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
@@ -27,7 +28,9 @@ _HOMES = {
     "Rules": "rules",
     "Subject": "pseudonyms",
     "Tightener": "again",
+    "defacing_problem": "defacing",
     "load_rules": "rules",
+    "shows_face": "defacing",
 }
 
 __all__ = [
@@ -42,7 +45,9 @@ __all__ = [
     "Rules",
     "Subject",
     "Tightener",
+    "defacing_problem",
     "load_rules",
+    "shows_face",
 ]
 
 
