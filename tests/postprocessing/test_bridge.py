@@ -192,7 +192,7 @@ def test_a_request_that_does_not_fit_says_what_is_wrong(bridged: Bridged) -> Non
                 record.remove_property(prop)
             else:
                 record.get_property(prop).value = value
-        record.name = label
+        record.name = f"wrong {label}"
         record.update()
     assert bridged.exchange().refused == len(wrong)
     for label, (_changes, text) in wrong.items():
