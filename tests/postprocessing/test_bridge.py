@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import yaml
 from linkahead.queries import count, query
 
 from heartbrain_ingest.filesystem import check_tree, read_header
+from heartbrain_ingest.postprocessing import bridge
+from heartbrain_ingest.settings import load_settings
+from tests.hpc_bridge.stores import MotoServer
 from tests.postprocessing.conftest import Bridged, facts, requests, set_status, status
 
 
@@ -199,3 +205,34 @@ def test_a_request_that_does_not_fit_says_what_is_wrong(bridged: Bridged) -> Non
         assert status(f"wrong {label}")[0] == "refused"
         assert text in status(f"wrong {label}")[1]
     assert count("COUNT AnalysisResult") == 0
+
+
+def test_the_data_of_a_job_are_deleted_from_the_bucket_after_the_retention_time(bridged: Bridged) -> None:
+    (name,) = bridged.request()
+    bridged.until_settled(name)
+    assert bridged.exchange().swept == 0
+    later = bridge.utc_now() + timedelta(days=31)
+    assert bridge.Site(bridged.settings, clock=lambda: later).exchange().swept == 1
+    left = sorted(path.name for path in bridged.settings.bridge.bucket.glob("jobs/*/*") if path.is_file())
+    assert left == ["history.json", "receipt.json", "spec.json"]
+    assert bridge.Site(bridged.settings, clock=lambda: later).exchange().swept == 0
+
+
+def test_a_request_comes_back_through_an_s3_store(bridged: Bridged, tmp_path: Path) -> None:
+    with MotoServer() as server:
+        server.client().create_bucket(Bucket="exchange")
+        bucket = {"kind": "s3", "bucket": "exchange", "prefix": "here/", **server.address(tmp_path)}
+        plain = {key: str(value) for key, value in bucket.items()}
+        route = {"name": "default", "users": ["*"], "bucket": plain}
+        path = bridged.folder / "heartbrain.yml"
+        path.write_text(yaml.safe_dump({"bridge": {"routes": [route]}}), encoding="utf-8")
+        over_s3 = replace(bridged, settings=load_settings(path))
+        config = bridged.centre.home / "config.yml"
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+        config.write_text(yaml.safe_dump({**content, "bucket": plain}), encoding="utf-8")
+        assert bridged.centre.tick() == []
+        (name,) = over_s3.request()
+        over_s3.until_settled(name)
+    assert status(name)[0] == "finished"
+    (folder,) = bridged.results
+    assert (folder / "report.json").is_file()

@@ -51,6 +51,11 @@ class MemoryStore:
         with self._lock:
             self._requests[request.id] = replace(request, revision="0")
 
+    def delete(self, number: int) -> None:
+        """Delete a request."""
+        with self._lock:
+            del self._requests[number]
+
     def all(self) -> list[Request]:
         """Give all requests by number."""
         with self._lock:
