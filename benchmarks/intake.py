@@ -338,7 +338,8 @@ def _run(argv: list[str], work: Path) -> str:
 
 def _measured(argv: list[str], work: Path, good: tuple[int, ...] = (0,)) -> tuple[float, float, float]:
     began = time.monotonic()
-    found = measure(argv, scratch=work, environment=environment(work / "home"), timeout_s=TIMEOUT_S, good=good)
+    variables = environment(work / "home")
+    found = measure(argv, scratch=work, environment=variables, timeout_s=TIMEOUT_S, good=good, reports="--json" in argv)
     if found.reason:
         raise SystemExit(f"{argv[:4]} failed after {time.monotonic() - began:.0f} s: {found.reason}")
     return round(found.wall_s, 2), round(found.cpu_s, 2), round(found.peak_mb, 1)
