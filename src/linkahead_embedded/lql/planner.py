@@ -141,7 +141,7 @@ class Planner:
             case ast.Pov(prop, comparison, sub):
                 return self._pov(prop, comparison, sub)
             case ast.Reference(entity, prop, sub):
-                return self._reference(self._properties(prop), self._linked(entity, sub))
+                return self._reference_to(entity, self._properties(prop), sub)
             case ast.BackReference(entity, prop, sub):
                 return self._back_reference(self._properties(prop), self._linked(entity, sub))
             case ast.Extreme(prop, is_greatest):
@@ -364,13 +364,24 @@ class Planner:
 
     # references
 
-    def _reference(self, properties: _PropertySet | None, target: Condition) -> Condition:
+    def _reference_to(
+        self, entity: ast.Expression | None, properties: _PropertySet | None, sub: ast.Filter | None
+    ) -> Condition:
+        """`-> X`; of `id@version` the version has to be the one that the value names."""
+        split = split_reference(entity.literal or "") if isinstance(entity, ast.Name) else None
+        if split is None or split[1] is None:
+            return self._reference(properties, self._linked(entity, sub))
+        number, version = split
+        return self._reference(properties, self._linked(ast.Name((str(number),)), sub), f"{number}{version}")
+
+    def _reference(self, properties: _PropertySet | None, target: Condition, versioned: str | None = None) -> Condition:
         alias = f"r{next(self._alias)}"
         if properties is not None and properties.is_empty:
             return NEVER
 
         def on(*, is_driving: bool) -> Sql:
-            return properties.on(alias, is_driving=is_driving) if properties is not None else Sql("1")
+            via = properties.on(alias, is_driving=is_driving) if properties is not None else Sql("1")
+            return via if versioned is None else join([via, Sql(f"{alias}.lexical = ?", (versioned,))], "AND")
 
         def test(column: str) -> Sql:
             via, inner = on(is_driving=False), target.test(f"{alias}.target")
