@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+import requests
+
 from linkahead_embedded.app import Application
-from linkahead_embedded.auth import User
+from linkahead_embedded.auth import TOKEN_LIFETIME_MS, Gate, User, set_password
 from linkahead_embedded.bootstrap import close_application, open_application
 from linkahead_embedded.exchange import Request
 
@@ -136,3 +140,46 @@ def test_the_file_root_is_remembered_and_moves_with_the_database(tmp_path: Path)
     answer = application.handle(Request("POST", "Entity", b'<Insert><File id="-1" path="/a.txt"/></Insert>'), User("x"))
     assert b"<Error" not in answer.body
     close_application(moved)
+
+
+def test_a_server_and_a_command_beside_it_see_what_the_other_writes(tmp_path: Path) -> None:
+    database = tmp_path / "linkahead.db"
+    prepared(database)
+    close_application(database)
+    code = "import sys\nfrom linkahead_embedded.server import serve\n"
+    code += "serve(sys.argv[1], port=0, user='x', password='password', ready=lambda url: print(url, flush=True))"
+    with subprocess.Popen([sys.executable, "-c", code, str(database)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(database), name]) for name in "ab"]
+        with requests.Session() as session:
+            session.trust_env = False
+            login = {"username": "x", "password": "password"}
+            assert session.post(f"{url}login", login, timeout=60).status_code == 200
+            for number in range(25):
+                body = f"<Insert><Record id='-1' name='served-{number}'><Parent name='T'/></Record></Insert>"
+                answer = session.post(f"{url}Entity?uniquename=true", body, timeout=60)
+                assert answer.status_code == 200
+                assert "<Error" not in answer.text
+            assert [writer.wait() for writer in writers] == [0, 0]
+            assert 'results="75"' in session.get(f"{url}Entity", params={"query": "COUNT T"}, timeout=60).text
+        server.kill()
+    application = open_application(database)
+    assert count(application) == 75
+    assert application.database.problems() == []
+    close_application(database)
+
+
+def test_a_token_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    application = prepared(tmp_path / "linkahead.db")
+    with application.database.write() as connection:
+        set_password(connection, "ann", "a password")
+    gate = Gate(application.database)
+    token = gate.login("ann", "a password")
+    assert token is not None
+    assert gate.user(token) == User("ann", ())
+    issued = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: issued + TOKEN_LIFETIME_MS * 1_000_000)
+    assert gate.user(token) is None
+    assert gate.user(token.replace(f",{TOKEN_LIFETIME_MS},", f",{2 * TOKEN_LIFETIME_MS},")) is None
+    close_application(tmp_path / "linkahead.db")
