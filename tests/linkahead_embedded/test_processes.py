@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import time
@@ -183,3 +185,21 @@ def test_a_token_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert gate.user(token) is None
     assert gate.user(token.replace(f",{TOKEN_LIFETIME_MS},", f",{2 * TOKEN_LIFETIME_MS},")) is None
     close_application(tmp_path / "linkahead.db")
+
+
+def test_the_lines_of_the_readme_make_a_database_and_find_what_they_put_in(project_root: Path, tmp_path: Path) -> None:
+    readme = (project_root / "README.md").read_text(encoding="utf-8")
+    script = next(block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "create=True" in block)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+def test_the_package_imports_nothing_of_the_project_and_only_what_the_readme_names(project_root: Path) -> None:
+    imported = set()
+    for path in (project_root / "src" / "linkahead_embedded").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {one.name.split(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add((node.module or "").split(".")[0])
+    assert imported - sys.stdlib_module_names - {"linkahead_embedded"} == {"lark", "lxml", "pint", "linkahead"}
