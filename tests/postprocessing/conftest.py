@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,19 +107,14 @@ def set_status(name: str, text: str) -> None:
     found.update()
 
 
-@pytest.fixture
-def bridged(tmp_path: Path, modelled: Path, site: Published) -> Bridged:
-    """Give a site with one published session, and an agent that knows it; nothing was exchanged yet."""
-    folder = tmp_path / "rdm"
-    settings_file = make_site(folder)
-    settings = load_settings(settings_file)
-    shutil.rmtree(settings.folders.archive)
-    site.put_session()
-    site.archive.rename(settings.folders.archive)
-    with sqlite3.connect(modelled) as source, sqlite3.connect(settings.database) as copy:
+@pytest.fixture(scope="session")
+def published_site(tmp_path_factory: pytest.TempPathFactory, project_root: Path, modelled: Path) -> Path:
+    """Make a site with one published session that is in its embedded LinkAhead; tests work on copies."""
+    folder = tmp_path_factory.mktemp("published") / "rdm"
+    settings = load_settings(make_site(folder))
+    Published(archive=settings.folders.archive, rules=project_root / "crawler_config").put_session()
+    with closing(sqlite3.connect(modelled)) as source, closing(sqlite3.connect(settings.database)) as copy:
         source.backup(copy)
-    source.close()
-    copy.close()
     bridge.connect(settings)
     (session,) = settings.folders.archive.glob("ExperimentalData/*/*")
     crawl.crawl_delivery(
@@ -127,6 +123,18 @@ def bridged(tmp_path: Path, modelled: Path, site: Published) -> Bridged:
         cfood=settings.rules("cfood.yml"),
         identifiables=settings.rules("identifiables.yml"),
     )
+    with closing(sqlite3.connect(settings.database)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return folder
+
+
+@pytest.fixture
+def bridged(tmp_path: Path, published_site: Path) -> Bridged:
+    """Give a site with one published session, and an agent that knows it; nothing was exchanged yet."""
+    folder = tmp_path / "rdm"
+    shutil.copytree(published_site, folder)
+    settings = load_settings(folder / "heartbrain.yml")
+    bridge.connect(settings)
     return Bridged(folder, settings, make_centre(tmp_path / "hpc", settings, "default", settings.bridge.bucket))
 
 

@@ -160,3 +160,13 @@ def test_an_edited_record_keeps_its_result_where_it_was_sent_from(bridged: Bridg
     set_status("renamed", "running")  # a lost update: the next exchange finds what is there
     bridged.until_settled("renamed")
     assert (status("renamed")[0], bridged.results) == ("finished", [folder])
+
+
+def test_an_ingest_ends_with_the_requests_that_the_rules_ask_for(bridged: Bridged) -> None:
+    path = bridged.settings.folders.crawler_config / "postprocessing.yml"
+    path.write_text(RULES, encoding="utf-8")
+    code, out = heartbrain(bridged, "ingest", "--executor", "serial", "--json")
+    assert (code, json.loads(out)["requests"]) == (0, {"every T1w is counted": 1})
+    code, out = heartbrain(bridged, "ingest", "--executor", "serial")
+    assert (code, "requests made" in out) == (0, False)
+    assert count("COUNT PostProcessingRequest") == 1

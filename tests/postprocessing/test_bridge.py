@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -230,6 +231,7 @@ def test_a_request_comes_back_through_an_s3_store(bridged: Bridged, tmp_path: Pa
         config = bridged.centre.home / "config.yml"
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
         config.write_text(yaml.safe_dump({**content, "bucket": plain}), encoding="utf-8")
+        shutil.rmtree(bridged.centre.home / "state")  # an agent that begins with this bucket
         assert bridged.centre.tick() == []
         (name,) = over_s3.request()
         over_s3.until_settled(name)
