@@ -233,13 +233,25 @@ def spellings(kind: Kind, value: str) -> Iterable[str]:
     elif kind in {Kind.ID, Kind.PATIENT}:
         found.update(part for part in parts if len(part) >= _LETTER_PART and any(map(str.isdigit, part)))
     elif kind is Kind.CONTACT:
-        digits = "".join(filter(str.isdigit, value))
-        found.update((digits, digits.lstrip("0")) if len(digits) > _LETTER_PART else ())
+        found.update(_phones([part for part in parts if part.isdigit()]))
     elif kind is Kind.PLACE:
         found.update(part.strip() for part in re.split(r"[,;\\]", value))
         found.update(part for part in parts if len(part) >= (_LONG_NUMBER if part.isdigit() else SHORTEST_TO_AUDIT))
         found -= _GENERAL
     return {form for word in found for form in (word, _plain(word), word.translate(_SPELLED)) if _is_word(form, kind)}
+
+
+def _phones(parts: list[str]) -> Iterable[str]:
+    """Give a phone number with and without its country and area, in groups by each of the usual marks."""
+    for first in range(len(parts)):
+        rest = parts[first:]
+        if sum(map(len, rest)) <= _LETTER_PART:
+            return
+        plain = rest[0].lstrip("0")
+        for start in {rest[0], plain, f"0{plain}"}:
+            for mark in ("", " ", "-", "/"):
+                yield mark.join((start, *rest[1:]))
+            yield f"{start}/{' '.join(rest[1:])}"
 
 
 def _is_word(text: str, kind: Kind) -> bool:
