@@ -104,7 +104,6 @@ def test_a_group_of_images_is_a_batch(bridged: Bridged) -> None:
 
 def test_rules_ask_once_for_each_new_image_and_only_for_what_is_offered(bridged: Bridged) -> None:
     path = bridged.settings.folders.crawler_config / "postprocessing.yml"
-    assert registration.register_by_rules(bridged.settings) == {}  # the shipped functions are not offered here
     path.write_text(RULES, encoding="utf-8")
     assert registration.register_by_rules(bridged.settings) == {"every T1w is counted": 1}
     assert registration.register_by_rules(bridged.settings) == {}
