@@ -163,7 +163,7 @@ class Deidentifier:
         except EncodingError as error:
             raise DicomFileError(f"a sequence is damaged: {error}") from error
         self._stamp(elements, session, place)
-        if PIXEL_DATA in file.elements:
+        if PIXEL_DATA in elements:
             elements[PIXEL_DATA] = _pixels(file, elements[PIXEL_DATA])
         return b"".join((self._opening(file, elements, place), *(elements[tag] for tag in sorted(elements))))
 
