@@ -19,7 +19,3 @@ class ParametersError(HeartbrainError):
 
 class NotSendableError(HeartbrainError):
     """The request can't be sent; the text says what is missing. Correct it and set its status to `retry`."""
-
-
-class NotTrustworthyError(HeartbrainError):
-    """What came back can't be believed, so nothing of it was used; tell who runs the agent."""

@@ -51,8 +51,6 @@ class Step(Enum):
     FOLLOW = auto()
     #: Pass the wish to cancel on.
     CANCEL = auto()
-    #: End it before it was ever sent.
-    DROP = auto()
     #: Take the result of its job, then tidy the job away.
     COLLECT = auto()
     #: Its job is not among the open ones: look whether it was tidied away.
