@@ -53,17 +53,16 @@ def main(name: str, description: str, work: Callable[[Call], None], argv: list[s
     parser.add_argument("--input", type=Path, required=True, help="folder with the input files")
     parser.add_argument("--output", type=Path, required=True, help="empty folder for the result")
     parser.add_argument("--parameters", type=Path, help="JSON file with the parameters (default: the function's own)")
-    parser.add_argument("--status", type=Path, help="file that is to say how far the work is")
+    parser.add_argument("--status", type=Path, help="folder with the file that says how far the work is")
     options = parser.parse_args(argv)
     options.output.mkdir(parents=True, exist_ok=True)
     parameters = json.loads(options.parameters.read_text(encoding="utf-8")) if options.parameters else {}
 
     def report(part: float, step: str) -> None:
-        line = {"progress": round(part, 3), "step": step}
         if options.status is not None:
-            draft = options.status.with_name(options.status.name + ".part")
-            draft.write_text(json.dumps(line), encoding="utf-8")
-            draft.replace(options.status)
+            draft = options.status / "progress.part"
+            draft.write_text(f"{part:.3f}", encoding="ascii")
+            draft.replace(options.status / "progress")
         print(f"{part:4.0%} {step}", flush=True)  # noqa: T201 - the job's log
 
     try:

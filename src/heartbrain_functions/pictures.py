@@ -112,3 +112,63 @@ def write_page(
 def _table(rows: Sequence[tuple[str, str]]) -> str:
     cells = "".join(f"<tr><th>{html.escape(name)}<td class=n>{html.escape(value)}" for name, value in rows)
     return f"<table>{cells}</table>"
+
+
+_COLOURS: Final = ("#3b76c4", "#e0a030", "#d8d8d8", "#b03060")
+
+
+def show_labels(
+    path: Path,
+    background: Array,
+    labels: NDArray[np.uint8],
+    names: Mapping[str, int],
+    whole: Array,
+) -> Path:
+    """Draw a segmentation over its image in three planes: the image with the outer border, and the labels.
+
+    Parameters
+    ----------
+    path
+        PNG to write.
+    background
+        (i, j, k): the image within the labels.
+    labels
+        (i, j, k): 0 outside.
+    names
+        What each label is called.
+    whole
+        (i, j, k): the image with all around it.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - a second, only when drawing
+    from matplotlib.colors import ListedColormap  # noqa: PLC0415 - the same
+    from matplotlib.figure import Figure  # noqa: PLC0415 - the same
+    from matplotlib.patches import Patch  # noqa: PLC0415 - the same
+
+    inside = labels > 0
+    top = float(np.percentile(background[inside], 99.5)) if inside.any() else 1.0
+    colours = ListedColormap(_COLOURS[: len(names)])
+    figure: Any = Figure(figsize=(11, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 4)
+    middles = [(axis, _middle(inside, axis, 0.5)) for axis in (2, 1, 0)] + [(2, _middle(inside, 2, 0.7))]
+    for column, (axis, place) in enumerate(middles):
+        image, tissue = whole.take(place, axis).T, labels.take(place, axis).T
+        for row in (0, 1):
+            axes[row, column].imshow(image, origin="lower", cmap="gray", vmin=0, vmax=top, interpolation="nearest")
+            axes[row, column].set_axis_off()
+        if tissue.any():
+            axes[0, column].contour(tissue > 0, levels=[0.5], colors=["#e03030"], linewidths=0.8)
+            shown = np.ma.masked_equal(tissue, 0)
+            axes[1, column].imshow(
+                shown, origin="lower", cmap=colours, vmin=0.5, vmax=len(names) + 0.5, interpolation="nearest"
+            )
+    patches = [Patch(color=_COLOURS[number - 1], label=name) for name, number in names.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(names), fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+    return path
+
+
+def _middle(mask: NDArray[np.bool_], axis: int, part: float) -> int:
+    filled = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+    return int(filled[int(part * (len(filled) - 1))]) if filled.size else int(mask.shape[axis] * part)

@@ -25,7 +25,7 @@ _NEVER = re.compile(
     r"|SLURM.*|SBATCH.*|SINGULARITY.*|APPTAINER.*|CH_.*|HPC_BRIDGE_.*|.*_PROXY|.*_proxy|GIT_.*|SSH_.*|AWS_.*"
 )
 _ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-_PLACE = re.compile(r"\{(input|output|parameters|status|function|cpus|param:[A-Za-z][A-Za-z0-9_]*)\}")
+_PLACE = re.compile(r"\{(input|output|parameters|status|function|cpus|python|param:[A-Za-z][A-Za-z0-9_]*)\}")
 
 
 def may_be_set(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
@@ -101,6 +102,7 @@ class HandIn:
             inputs=desk.input_folder(job),
             isolation=agent.settings.isolation,
             most=agent.settings.limits.output_bytes,
+            python=agent.settings.python or sys.executable,
         )
         desk.write_plan(attempt.name, {**plan, "spec": member.spec_digest})
         now = agent.add(standing, Event.STAGED, "About to be handed to the batch system.", attempt=attempt.name)

@@ -24,8 +24,11 @@ def make_plan(
     inputs: Path,
     isolation: str,
     most: int,
+    python: str,
 ) -> dict[str, Any]:
     """Write the parameters' file into the attempt's folder and give the plan; `most` is the site's limit, bytes.
+
+    `python` is the interpreter of commands that run without a container; a container brings its own.
 
     A parameter reaches the program as JSON in a file or as an argument of its own, never through a shell.
     """
@@ -36,6 +39,7 @@ def make_plan(
     inside = {**INSIDE, "parameters": f"{INSIDE['job']}/{PARAMETERS}"}
     places = outside if runtime == "none" else inside
     places["cpus"] = str(entry.resources.cpus)
+    places["python"] = python if runtime == "none" else "python3"
     command = [_placed(item, places) for item in function.arguments(parameters)]
     environment = {
         "LANG": "C.UTF-8",

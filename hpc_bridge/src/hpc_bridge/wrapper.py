@@ -25,10 +25,13 @@ from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035 - old Pythons on compute nodes
 
 CLAIM, PLAN, EXIT = "claim", "plan.json", "exit.json"
+#: In the output folder: why a program could not work, {"code": ..., "message": plain words}.
+ERROR = "error.json"
 REVOKED = "revoked"
 RC_REVOKED = 75
 RC_BROKEN = 70
 _GRACE_SECONDS = 5
+_MOST_ERROR_BYTES = 1 << 16
 #: What the batch system tells a job that helps to understand a run afterwards; no names of people, no tokens.
 REPORTED = (
     "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_PARTITION", "SLURM_CPUS_ON_NODE",
@@ -216,6 +219,8 @@ def run_attempt(folder: Path) -> int:
         code = job.run()
         if code == 0 and not job.problem:
             outputs = listed(run / "output", plan)
+        elif not job.problem:
+            job.problem = own_words(run)
     except (OSError, RuntimeError) as problem:
         job.problem = str(problem)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -240,6 +245,20 @@ def run_attempt(folder: Path) -> int:
         record.update(outputs=[], problem=job.problem or str(problem))
         link_new(folder / EXIT, json.dumps(record))
     return 0 if code == 0 and not record["problem"] else 1
+
+
+def own_words(run: Path) -> str:
+    """Give what a program that failed says about it in its error file, and keep that file as a log."""
+    said, kept = run / "output" / ERROR, run / "logs" / ERROR
+    try:
+        if said.is_symlink() or said.stat().st_size > _MOST_ERROR_BYTES:
+            return ""
+        os.replace(said, kept)
+        content = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    message = content.get("message") if isinstance(content, dict) else None
+    return " ".join(message.split())[:1000] if isinstance(message, str) else ""
 
 
 def write_environment(run: Path, plan: dict[str, Any]) -> None:
