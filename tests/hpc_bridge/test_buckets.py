@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from hpc_bridge.bucket import Bucket, BucketSettings, Conditions, MemoryBucket, policy, probe
+from hpc_bridge.bucket.probe import PROBE_PREFIX
 from hpc_bridge.bucket.s3 import S3Bucket
 from hpc_bridge.bucket.transfer import PART
-from hpc_bridge.digests import file_digest
+from hpc_bridge.digests import file_digest, nonce
 from hpc_bridge.errors import BucketError, SettingsError, TooLargeError, UnsuitableBucketError, VerificationError
+from hpc_bridge.protocol import Journal
+
+#: Not moto: it has no lock between check and write, and now and then a race shows it.
+HONEST = ["memory", "folder", "rgw"]
 
 
 def test_what_was_put_is_listed_and_read(bucket: Bucket) -> None:
@@ -36,6 +42,7 @@ def test_only_the_first_creates(bucket: Bucket) -> None:
     assert bucket.get("open/a", limit=10) == b"1"
 
 
+@pytest.mark.parametrize("bucket", HONEST, indirect=True)
 def test_of_many_who_create_at_once_one_wins(bucket: Bucket) -> None:
     with ThreadPoolExecutor(8) as pool:
         for index in range(5):
@@ -75,9 +82,24 @@ def test_a_file_that_is_not_what_was_said_does_not_appear(bucket: Bucket, tmp_pa
         bucket.download("jobs/none", tmp_path / "target", size=1, sha256="0" * 64)
 
 
+@pytest.mark.parametrize("bucket", HONEST, indirect=True)
 def test_the_probe_finds_a_store_that_honours_conditions_and_leaves_nothing(bucket: Bucket) -> None:
     assert probe(bucket).conditions is Conditions.HONOURED
     assert list(bucket.listing("")) == []
+
+
+def test_the_next_probe_clears_away_what_a_killed_one_left_and_no_reader_takes_it_for_a_job(
+    rdm: Journal, bucket: Bucket
+) -> None:
+    def left(age: timedelta) -> str:
+        return f"{PROBE_PREFIX}{datetime.now(UTC) - age:%Y%m%d%H%M%S}-{nonce()}/list-0"
+
+    keys = [left(timedelta(days=40)), left(timedelta(hours=2)), f"{PROBE_PREFIX}{nonce()}/cancel", left(timedelta())]
+    for key in keys:
+        bucket.put(key, b"listed")
+    assert rdm.standings() == {}
+    probe(bucket)
+    assert [entry.key for entry in bucket.listing("")] == keys[3:]
 
 
 @pytest.mark.parametrize("truth", list(Conditions))

@@ -50,7 +50,7 @@ def test_a_new_installation_says_what_is_missing_and_then_works(
     assert "FIX" not in capsys.readouterr().out
     assert run("tick", "--json", home=home) == 0
     assert json.loads(capsys.readouterr().out) == {"steps": [], "problems": [], "jobs": {}}
-    assert [path.name for path in (tmp_path / "bucket/catalogue").rglob("*.json")] == ["1.0.json"]
+    assert (tmp_path / "bucket/catalogue/checksum-report/1.0.json").is_file()
     assert run("functions", home=home) == 0
     assert capsys.readouterr().out.startswith("checksum-report 1.0  Checksum report")
 
@@ -62,6 +62,20 @@ def test_init_again_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     run("init", home=home)
     assert "all is there" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+def test_after_a_change_of_the_bucket_the_catalogue_is_told_to_the_new_one(site: Site, tmp_path: Path) -> None:
+    config = site.home / "config.yml"
+    said = [path.relative_to(tmp_path / "bucket") for path in _told(site, tmp_path / "bucket")]
+    content = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**content, "bucket": {"kind": "folder", "folder": str(tmp_path / "other")}}))
+    assert [path.relative_to(tmp_path / "other") for path in _told(site, tmp_path / "other")] == said
+    assert {path.parts[0] for path in said} == {"agents", "catalogue"}
+
+
+def _told(site: Site, bucket: Path) -> list[Path]:
+    assert run("tick", "--quiet", home=site.home) == 0
+    return sorted(path for name in ("agents", "catalogue") for path in (bucket / name).rglob("*.json"))
 
 
 def test_a_wrong_setting_is_named(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -267,11 +267,14 @@ class Agent:
 
 
 def publish_catalogue(agent: Agent) -> None:
-    """Store the descriptions of all functions, where something changed since the last time."""
+    """Store the descriptions of all functions, where something or the bucket changed since the last time."""
     for function in agent.catalogue.values():
         description = function.describe(agent.name)
         body = description.to_bytes()
-        key = keys.catalogue(description.name, description.version)
-        if not agent.desk.is_published(key, digest(body)):
+        key, mark = (
+            keys.catalogue(description.name, description.version),
+            f"{agent.settings.bucket.address} {digest(body)}",
+        )
+        if not agent.desk.is_published(key, mark):
             agent.bucket.put(key, body)
-            agent.desk.mark_published(key, digest(body))
+            agent.desk.mark_published(key, mark)

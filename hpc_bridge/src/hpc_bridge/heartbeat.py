@@ -28,7 +28,7 @@ def beat(agent: Agent, running: Collection[str], *, accepting: bool) -> None:
         message=agent.report.problems[0][:4000] if agent.report.problems else "",
         jobs=jobs,
     )
-    mark = digest(canonical({**heartbeat.to_dict(), "time": ""}))
+    mark = digest(canonical({**heartbeat.to_dict(), "time": "", "bucket": agent.settings.bucket.address}))
     if agent.desk.heartbeat_due(mark, agent.clock(), agent.settings.times.heartbeat_seconds):
         with contextlib.suppress(BucketError):
             agent.bucket.put(keys.agent(agent.name), heartbeat.to_bytes())

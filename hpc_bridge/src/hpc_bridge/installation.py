@@ -17,9 +17,8 @@ from hpc_bridge.bucket import Bucket, Conditions, open_bucket, probe
 from hpc_bridge.bucket.files import write_whole
 from hpc_bridge.catalog import load_catalogue
 from hpc_bridge.desk import Desk
-from hpc_bridge.digests import digest
 from hpc_bridge.errors import SettingsError
-from hpc_bridge.protocol import SigningKey, canonical, load_keys
+from hpc_bridge.protocol import SigningKey, load_keys
 from hpc_bridge.schedulers import Scheduler
 from hpc_bridge.schedulers.local import LocalScheduler
 from hpc_bridge.schedulers.slurm import SlurmScheduler
@@ -129,8 +128,7 @@ def open_agent(home: Path, *, bucket: Bucket | None = None, scheduler: Scheduler
 
 
 def _conditions(desk: Desk, bucket: Bucket, settings: AgentSettings) -> Conditions:
-    address = digest(canonical(settings.bucket.model_dump(mode="json")))
-    mark = f"{address} {now():%Y-%m-%d}"
+    mark = f"{settings.bucket.address} {now():%Y-%m-%d}"
     for conditions in Conditions:
         if desk.is_published("probe", f"{mark} {conditions.value}"):
             return conditions

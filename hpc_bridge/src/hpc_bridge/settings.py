@@ -79,7 +79,9 @@ class AgentSettings(_Section):
     bucket: BucketSettings
     scratch: str = Field("scratch", description="large, shared with the compute nodes; relative to this folder")
     functions: str = Field("functions", description="folder of the catalogue")
-    python: str = Field("", description="program for `{python}` in commands without a container; default: the agent's own")
+    python: str = Field(
+        "", description="program for `{python}` in commands without a container; default: the agent's own"
+    )
     key_file: str = Field("agent_key.pem", description="private key that signs results")
     trusted_keys: str = Field("trusted_keys", description="public keys of the RDM sides whose requests are run")
     scheduler: SchedulerSettings = SchedulerSettings()

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 from hpc_bridge.bucket.base import Bucket, Conditions
 from hpc_bridge.digests import nonce
 from hpc_bridge.errors import BucketError, DeniedError, UnsuitableBucketError
 
-#: Where the trials lie; no job has such a name.
+#: Where the trials lie, followed by the time: no job has such a name.
 PROBE_PREFIX = "open/probe-"
+_TIME = "%Y%m%d%H%M%S"
+#: What is older was left by a probe that was killed.
+_OLD = timedelta(hours=1)
 _RACERS = 8
 _ROUNDS = 3
 
@@ -43,10 +47,12 @@ def probe(bucket: Bucket) -> Probe:
     """
     if bucket.versioned:
         raise UnsuitableBucketError("it keeps old versions")
-    place = f"{PROBE_PREFIX}{nonce()}"
+    now = datetime.now(timezone.utc)
+    place = f"{PROBE_PREFIX}{now:{_TIME}}-{nonce()}"
     used: list[str] = []
     bucket.conditions = Conditions.HONOURED
     try:
+        used += _left_behind(bucket, now)
         _check_listing(bucket, place, used)
         conditions = _conditions(bucket, place, used)
     finally:
@@ -54,6 +60,12 @@ def probe(bucket: Bucket) -> Probe:
             bucket.delete(used)
     bucket.conditions = conditions
     return Probe(conditions, _MESSAGES[conditions])
+
+
+def _left_behind(bucket: Bucket, now: datetime) -> list[str]:
+    """Give what probes left that were killed; another one's trials of this moment are left alone."""
+    first, last = (f"{PROBE_PREFIX}{moment:{_TIME}}" for moment in (now - _OLD, now + _OLD))
+    return [entry.key for entry in bucket.listing(PROBE_PREFIX) if not first <= entry.key < last]
 
 
 def _check_listing(bucket: Bucket, place: str, used: list[str]) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hpc_bridge.bucket.base import Bucket
 from hpc_bridge.bucket.folder import FolderBucket
+from hpc_bridge.digests import digest
 from hpc_bridge.errors import SettingsError
 
 
@@ -45,6 +46,11 @@ class BucketSettings(BaseModel):
         if self.kind == "s3" and not self.bucket:
             raise ValueError("kind s3 needs the entry bucket")
         return self
+
+    @property
+    def address(self) -> str:
+        """A mark of where the bucket is: what was told to one bucket must be told to the next one again."""
+        return digest(self.model_dump_json().encode())
 
     def credentials(self) -> dict[str, str]:
         """Read the credentials file; without one boto3's own places are asked.
