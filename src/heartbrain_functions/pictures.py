@@ -114,6 +114,8 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
     return f"<table>{cells}</table>"
 
 
+#: Planes that are shown: across which axis, and how far along the object; not through the fissure in the middle.
+_CUTS: Final = ((2, 0.5), (1, 0.5), (0, 0.4), (2, 0.7))
 _COLOURS: Final = ("#3b76c4", "#e0a030", "#d8d8d8", "#b03060")
 
 
@@ -150,8 +152,8 @@ def show_labels(
     figure: Any = Figure(figsize=(11, 8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 4)
-    middles = [(axis, _middle(inside, axis, 0.5)) for axis in (2, 1, 0)] + [(2, _middle(inside, 2, 0.7))]
-    for column, (axis, place) in enumerate(middles):
+    for column, (axis, part) in enumerate(_CUTS):
+        place = _middle(inside, axis, part)
         image, tissue = whole.take(place, axis).T, labels.take(place, axis).T
         for row in (0, 1):
             axes[row, column].imshow(image, origin="lower", cmap="gray", vmin=0, vmax=top, interpolation="nearest")
