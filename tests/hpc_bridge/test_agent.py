@@ -107,6 +107,28 @@ def test_a_killed_job_fails_visibly_with_what_it_said(quick: Site, tmp_path: Pat
     assert not (tmp_path / "result/output").exists()
 
 
+def test_an_event_that_cannot_be_read_stops_its_own_job_alone_and_kills_nothing(quick: Site) -> None:
+    job = quick.ask(parameters={"wait": 60}).job
+    broken = quick.until(job, State.RUNNING)
+    quick.bucket.put(keys.event(job, broken.number), b"{")
+    quick.bucket.delete([keys.hint(job, broken.number, State.RUNNING)])
+    other = quick.ask("R2").job
+    assert quick.until(other).state is State.FINISHED
+    assert any(job in text and "can't be read" in text for text in quick.tick().problems)
+    [claim] = [
+        path for path in quick.home.glob("scratch/attempts/*/0/claim") if not (path.parent / "exit.json").exists()
+    ]
+    pid = json.loads(claim.read_text())["pid"]
+    assert Path(f"/proc/{pid}").exists()
+    close(quick.rdm, quick.standing(job))
+    quick.tick()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_a_program_that_fails_says_so_with_its_logs(quick: Site, tmp_path: Path) -> None:
     function = quick.home / "functions" / "checksum-report"
     (function / "report.py").write_text("import sys\nsys.exit('the model did not converge')\n")

@@ -14,6 +14,7 @@ from hpc_bridge.errors import (
     LostRaceError,
     RefusedError,
     SignatureError,
+    TooLargeError,
     TransitionError,
     UnclearError,
     VerificationError,
@@ -21,6 +22,7 @@ from hpc_bridge.errors import (
 from hpc_bridge.protocol import (
     Event,
     FileEntry,
+    History,
     Journal,
     Manifest,
     Side,
@@ -148,6 +150,39 @@ def test_a_missing_hint_is_repaired_by_whoever_lists(
     rdm.bucket.delete([keys.hint(standing.job, 2, State.STAGING)])
     assert rdm.standings()[standing.job].state is State.STAGING
     assert keys.hint(standing.job, 2, State.STAGING) in open_keys(rdm.bucket)
+
+
+def _scribble(bucket: Bucket, standing: Standing, body: bytes = b"{") -> None:
+    """Do what somebody with a stolen key of the bucket can."""
+    bucket.put(keys.event(standing.job, standing.number), body)
+    bucket.delete([keys.hint(standing.job, standing.number, standing.state)])
+
+
+@pytest.mark.parametrize("body", [b"{", b"x" * 2_000_000], ids=["malformed", "large"])
+def test_a_job_whose_newest_event_cannot_be_read_is_damaged_and_the_others_go_on(
+    rdm: Journal, hpc: Journal, rdm_key: SigningKey, tmp_path: Path, body: bytes
+) -> None:
+    broken = hpc.add(ask(rdm, rdm_key, tmp_path), Event.TAKE)
+    other = ask(rdm, rdm_key, tmp_path, job=keys.job_name("site", "R2", 1))
+    _scribble(rdm.bucket, broken, body)
+    standings = rdm.standings()
+    assert (standings[broken.job].damaged, standings[other.job]) == (True, other)
+    with pytest.raises((DocumentError, TooLargeError)):
+        conclude(rdm, standings[broken.job], {})
+    close(rdm, standings[broken.job])
+    assert set(rdm.standings()) == {other.job}
+    history = rdm.bucket.get(keys.history(broken.job), limit=10**6) or b""
+    assert [event.event for event in History.from_bytes(history).events] == [Event.ASK]
+
+
+def test_a_job_with_an_event_out_of_turn_can_be_closed(rdm: Journal, rdm_key: SigningKey, tmp_path: Path) -> None:
+    standing = ask(rdm, rdm_key, tmp_path)
+    genuine = rdm.read(standing.job, 1)
+    assert genuine is not None
+    forged = genuine.model_copy(update={"number": 2, "event": Event.UPLOADED, "state": State.FINISHED})
+    rdm.bucket.put(keys.event(standing.job, 2), forged.to_bytes())
+    close(rdm, rdm.standings()[standing.job])
+    assert open_keys(rdm.bucket) == []
 
 
 def test_of_two_hints_for_a_number_the_event_decides(

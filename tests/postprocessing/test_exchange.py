@@ -230,6 +230,26 @@ def test_an_event_of_10_mb_stops_its_own_job_only(tmp_path: Path) -> None:
     assert bench.store.all()[1].status is Status.STAGING
 
 
+@pytest.mark.parametrize("hinted", [True, False])
+def test_a_job_whose_event_cannot_be_read_is_told_and_given_up_at_its_deadline(tmp_path: Path, hinted: bool) -> None:
+    bench = Bench(tmp_path, *(Request(id=n, name=f"R{n}", function="f", requested=START) for n in (1, 2)))
+    bench.exchange()
+    standing = bench.agent.add(bench.agent.standings()[bench.job], Event.TAKE)
+    bench.bucket.put(keys.event(standing.job, 2), b"{")
+    if not hinted:
+        bench.bucket.delete([keys.hint(standing.job, 2, State.STAGING)])
+    bench.agent.add(bench.agent.standings()[keys.job_name("site", "R2", 1)], Event.TAKE)
+    report = bench.exchange()
+    assert (report.followed, len(report.troubles)) == (1, 1)
+    assert report.troubles[0].startswith("R1: A document in the bucket can't be read")
+    bench.now += timedelta(days=3)
+    bench.exchange()
+    assert bench.request.status is Status.FAILED
+    assert "can't be believed" in bench.request.message
+    assert not any(standing.job in key for key in bench.open_keys())
+    assert bench.accepted == []
+
+
 def test_a_bucket_that_does_not_answer_changes_nothing(bench: Bench) -> None:
     bench.exchange()
 

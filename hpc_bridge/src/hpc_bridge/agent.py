@@ -118,6 +118,9 @@ class Agent:
         room = self.settings.limits.jobs_at_once - sum(standings[job].state in OPEN for job in mine)
         for job in sorted(standings, key=lambda one: (standings[one].state is State.NEW, one)):
             note, standing = notes[job], standings[job]
+            if standing.damaged:
+                self.report.problem(f"{job}: its newest event can't be read; the RDM side gives it up")
+                continue
             if note is None or (standing.state is State.NEW and (stopped or draining or room <= 0)):
                 continue
             with self.guarded(job):
@@ -181,7 +184,8 @@ class Agent:
     def _note(self, standing: Standing) -> Note | None:
         """Give what is known of a job; read its newest event only when the listing shows one that is not known."""
         note = self.desk.note(standing.job)
-        if standing.state is State.CLOSED or (note is not None and note.number == standing.number):
+        known = note is not None and note.number == standing.number
+        if known or standing.damaged or standing.state is State.CLOSED:
             return note
         if standing.state is State.NEW:
             return Note(number=standing.number, state=State.NEW, writer="", time=self.clock())

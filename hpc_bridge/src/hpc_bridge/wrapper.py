@@ -253,7 +253,7 @@ def own_words(run: Path) -> str:
     try:
         if said.is_symlink() or said.stat().st_size > _MOST_ERROR_BYTES:
             return ""
-        os.replace(said, kept)
+        said.replace(kept)
         content = json.loads(kept.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return ""

@@ -278,7 +278,10 @@ class Exchange:
         now, limit = self._clock(), self._limits.lost_after
         if job.is_over or (request.requested is not None and request.requested + limit > now):
             return False
-        asked = self._transport.detail(job).asked  # a later attempt is younger than its request
+        try:
+            asked = self._transport.detail(job).asked  # a later attempt is younger than its request
+        except _UNBELIEVABLE:
+            return True
         return asked is not None and asked + limit <= now
 
     def _send(self, request: Request, job: JobStatus | None) -> None:

@@ -14,7 +14,14 @@ from typing import Callable, Mapping, Sequence, TypeVar  # noqa: UP035 - Python 
 from hpc_bridge.bucket.base import Conditions
 from hpc_bridge.bucket.files import holds
 from hpc_bridge.digests import digest, file_digest
-from hpc_bridge.errors import DocumentError, GoneError, LostRaceError, RefusedError, VerificationError
+from hpc_bridge.errors import (
+    DocumentError,
+    GoneError,
+    LostRaceError,
+    RefusedError,
+    TooLargeError,
+    VerificationError,
+)
 from hpc_bridge.protocol import keys
 from hpc_bridge.protocol.documents import (
     MAX_DOCUMENT_BYTES,
@@ -192,6 +199,7 @@ def close(journal: Journal, standing: Standing) -> None:
     """Keep a job's events as history, mark it closed and delete its keys below open/; goes on where a death left it.
 
     A job that has a history is over, whatever late writers add to it: then its keys are deleted as they are.
+    The history of a job with events that can't be believed ends before them: who closes it has made nothing of it.
     The closed hint goes last and the first event last before it: a half-done clean-up shows no earlier state.
     """
     job, bucket = standing.job, journal.bucket
@@ -199,14 +207,23 @@ def close(journal: Journal, standing: Standing) -> None:
         if standing.state not in FINAL:
             raise DocumentError(f"{job} is not over")
         try:
-            history = History(job=job, events=journal.history(job, standing.number))
-            bucket.create(keys.history(job), history.to_bytes())
+            bucket.create(keys.history(job), _history(journal, standing).to_bytes())
             journal.add(standing, Event.CLOSE)
         except (GoneError, LostRaceError):
             now = journal.standing(job)
             if now is not None and now.state is not State.CLOSED:
                 return
     _delete_open(journal, standing)
+
+
+def _history(journal: Journal, standing: Standing) -> History:
+    job = standing.job
+    try:
+        return History(job=job, events=journal.history(job, standing.number))
+    except GoneError:
+        raise
+    except (DocumentError, TooLargeError):
+        return History(job=job, events=journal.believable(job, standing.number))
 
 
 def _delete_open(journal: Journal, standing: Standing) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Callable, Iterable  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import Any, Callable, Iterable, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.bucket.base import Bucket, Conditions
 from hpc_bridge.digests import nonce
-from hpc_bridge.errors import DocumentError, GoneError, LostRaceError, TransitionError, UnclearError
+from hpc_bridge.errors import DocumentError, GoneError, LostRaceError, TooLargeError, TransitionError, UnclearError
 from hpc_bridge.protocol import keys
 from hpc_bridge.protocol.documents import MAX_DOCUMENT_BYTES, EventRecord
 from hpc_bridge.protocol.lifecycle import WRITERS, Event, Side, State, advance
@@ -23,12 +23,15 @@ class Standing:
     """Where a job stands, as one listing shows it.
 
     `number` is the highest without a gap from 1; 0 is debris of a clean-up: nobody acts on it but who sweeps.
+    One whose newest event has no hint and can't be read is `damaged` and shown as lost: no agent goes on with it, and
+    the RDM side believes nothing of it and gives it up at its deadline.
     """
 
     job: str
     number: int
     state: State
     cancel_wished: bool = False
+    damaged: bool = False
 
     @property
     def is_debris(self) -> bool:
@@ -92,7 +95,10 @@ class Journal:
         hints = found.hints.get(number, set())
         if len(hints) == 1:
             return Standing(job, number, next(iter(hints)), found.wish)
-        record = self.read(job, number)
+        try:
+            record = self.read(job, number)
+        except (DocumentError, TooLargeError):
+            return Standing(job, number, State.LOST, found.wish, damaged=True)
         if record is None:  # a clean-up went on since the listing
             return Standing(job, 0, State.CLOSED, found.wish)
         self.bucket.put(keys.hint(job, number, record.state), b"")
@@ -118,7 +124,17 @@ class Journal:
         DocumentError
             When one is no step that its writer may take from the state before.
         """
+        return tuple(self._verified(job, upto))
+
+    def believable(self, job: str, upto: int) -> tuple[EventRecord, ...]:
+        """Give the events before the first that is missing or can't be believed."""
         records: list[EventRecord] = []
+        with contextlib.suppress(DocumentError, TooLargeError):
+            for record in self._verified(job, upto):
+                records.append(record)  # noqa: PERF402 - what came before an error counts
+        return tuple(records)
+
+    def _verified(self, job: str, upto: int) -> Iterator[EventRecord]:
         state: State | None = None
         for number in range(1, upto + 1):
             record = self.read(job, number)
@@ -130,8 +146,7 @@ class Journal:
                 raise DocumentError(f"event {number} of {job}: {problem.detail}") from None
             if record.state is not state or record.side not in WRITERS[record.event]:
                 raise DocumentError(f"event {number} of {job} is not its writer's to write")
-            records.append(record)
-        return tuple(records)
+            yield record
 
     def add(self, standing: Standing, event: Event, **facts: Any) -> Standing:
         """Add the next event as the only winner of its number, and give the new standing.
