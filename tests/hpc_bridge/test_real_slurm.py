@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -54,6 +57,30 @@ def test_cancelling_one_of_a_batch_ends_that_one_alone(site: Site) -> None:
     wish_cancel(site.rdm, jobs[0])
     assert site.until(jobs[0], seconds=30).state is State.CANCELLED
     assert site.until(jobs[1], seconds=60).state is State.FINISHED
+
+
+def test_a_task_of_an_array_that_is_killed_is_failed_when_the_queue_has_forgotten_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies, lives = (site.ask(name, parameters={"wait": wait}).job for name, wait in (("dies", 60), ("lives", 0)))
+    site.until(dies, State.RUNNING, seconds=30)
+    [attempt] = site.agent().desk.attempts(dies)
+    while (claim := site.home / "scratch" / "attempts" / attempt.token / str(attempt.task) / "claim").exists() is False:
+        time.sleep(0.1)
+    os.kill(json.loads(claim.read_text())["pid"], signal.SIGKILL)
+    site.until(lives, seconds=60)
+    empty = site.folder / "commands"
+    empty.mkdir()
+    for name in ("sbatch", "sacct", "scancel"):
+        (empty / name).symlink_to(str(shutil.which(name)))
+    (empty / "squeue").write_text("#!/bin/sh\nexit 0\n")  # as some minutes after the end
+    (empty / "squeue").chmod(0o755)
+    config = site.home / "config.yml"
+    content = yaml.safe_load(config.read_text())
+    content["scheduler"]["folder"] = str(empty)
+    config.write_text(yaml.safe_dump(content))
+    assert site.until(dies, seconds=60).state is State.FAILED
+    assert "without writing its exit file" in site.conclusion(dies).message
 
 
 def test_a_tick_that_died_after_sbatch_finds_its_job_by_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,18 @@ def test_the_completion_log_does_not_take_one_task_of_an_array_for_another() -> 
     assert scheduler.survey([f"{ONE}.1", f"{ONE}.2"]) == {}
 
 
+def test_the_completion_log_shows_those_tasks_of_an_array_whose_numbers_their_wrappers_wrote_down() -> None:
+    scheduler = SlurmScheduler(
+        SchedulerSettings(kind="slurm", accounting="jobcomp"),
+        lambda argv: Answer(
+            0, f"19|{ONE}|COMPLETED|0:0\n21|{ONE}|FAILED|0:9\n23|{TWO}|FAILED|1:0\n" if "sacct" in argv[0] else "", ""
+        ),
+        number_of={f"{ONE}.2": "21", f"{ONE}.3": "23"}.get,
+    )
+    seen = scheduler.survey([f"{ONE}.1", f"{ONE}.2", f"{ONE}.3"])
+    assert {attempt: one.detail for attempt, one in seen.items()} == {f"{ONE}.2": "FAILED 0:9"}
+
+
 def test_of_a_job_that_was_started_again_the_last_line_counts() -> None:
     lines = f"17|{ONE}|NODE_FAIL|0:0\n17|{ONE}|COMPLETED|0:0\n"
     scheduler = SlurmScheduler(

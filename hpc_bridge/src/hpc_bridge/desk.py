@@ -189,6 +189,13 @@ class Desk:
             return str(json.loads((self.attempt_folder(attempt) / CLAIM).read_text())["state"])
         return None
 
+    def number_of(self, attempt: str) -> str | None:
+        """Give the batch system's own number of a task, one of an array too; None when it has not started."""
+        with contextlib.suppress(OSError, ValueError):
+            claim = json.loads((self.attempt_folder(attempt) / CLAIM).read_text())
+            return str(claim.get("number", "")) or None
+        return None
+
     def exit_of(self, attempt: str) -> ExitRecord | None:
         """Give what the wrapper wrote last; None while it has not."""
         with contextlib.suppress(FileNotFoundError):

@@ -92,7 +92,7 @@ def open_scheduler(settings: AgentSettings, desk: Desk) -> Scheduler:
     """Give the batch system that the settings name."""
     if settings.scheduler.kind == "local":
         return LocalScheduler(desk.scratch / "attempts")
-    return SlurmScheduler(settings.scheduler)
+    return SlurmScheduler(settings.scheduler, number_of=desk.number_of)
 
 
 def open_agent(home: Path, *, bucket: Bucket | None = None, scheduler: Scheduler | None = None) -> Agent:

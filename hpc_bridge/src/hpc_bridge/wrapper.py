@@ -73,6 +73,7 @@ def claim(folder: Path) -> bool:
         "boot": boot(),
         "host": socket.gethostname(),
         "scheduler_id": scheduler_id(),
+        "number": os.environ.get("SLURM_JOB_ID", ""),
         "time": time.time(),
     }
     if link_new(folder / CLAIM, json.dumps(mark)):

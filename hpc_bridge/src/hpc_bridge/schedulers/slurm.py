@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Callable, Collection, Sequence  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import Callable, Collection, Mapping, Sequence  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge import wrapper
 from hpc_bridge.errors import SchedulerBusyError, SchedulerError, SchedulerUnavailableError
@@ -154,6 +154,8 @@ class Sacct:
 
     since: datetime
     completion: bool = False
+    #: Attempt by the number that its wrapper saw; the completion plugin knows tasks of arrays by it alone.
+    started: Mapping[str, str] = field(default_factory=dict)
     program: str = "sacct"
 
     def argv(self) -> list[str]:
@@ -179,15 +181,21 @@ class Sacct:
             task = re.fullmatch(r"[0-9]+_([0-9]+)", identity)
             number = int(task[1]) if task else 0
             found.append(Sighting(token, number, identity, phase, f"{state} {code}"[:60]))
-        return _single_jobs(found) if self.completion else found
+        return self._told_apart(found) if self.completion else found
 
-
-def _single_jobs(found: list[Sighting]) -> list[Sighting]:
-    """Leave out the tasks of arrays: the completion plugin numbers them like jobs and does not tell which is which."""
-    numbers: dict[str, set[str]] = {}
-    for one in found:
-        numbers.setdefault(one.token, set()).add(one.scheduler_id)
-    return [one for one in found if len(numbers[one.token]) == 1]
+    def _told_apart(self, found: list[Sighting]) -> list[Sighting]:
+        """Give tasks of arrays their numbers, where they are known; the completion plugin numbers them like jobs."""
+        numbers: dict[str, set[str]] = {}
+        for one in found:
+            numbers.setdefault(one.token, set()).add(one.scheduler_id)
+        known = []
+        for one in found:
+            token, _, task = self.started.get(one.scheduler_id, "").partition(".")
+            if token == one.token:
+                known.append(replace(one, task=int(task)))
+            elif len(numbers[one.token]) == 1:
+                known.append(one)
+        return known
 
 
 @dataclass(frozen=True)
@@ -217,8 +225,10 @@ class SlurmScheduler(Scheduler):
         settings: SchedulerSettings,
         runner: Runner | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        number_of: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.settings = settings
+        self._number_of = number_of
         self._run = runner or (lambda argv: run(argv, seconds=settings.command_seconds))
         self._clock = clock
 
@@ -239,14 +249,16 @@ class SlurmScheduler(Scheduler):
             raise SchedulerUnavailableError(answer.err.strip()[-300:])
         found = {one.attempt: one for one in Squeue.parse(answer.out) if one.attempt in attempts}
         if self.settings.accounting != "none" and len(found) < len(set(attempts)):
-            for one in self._accounted():
+            for one in self._accounted(attempts):
                 if one.attempt in attempts and one.attempt not in found:
                     found[one.attempt] = one
         return found
 
-    def _accounted(self) -> list[Sighting]:
+    def _accounted(self, attempts: Collection[str]) -> list[Sighting]:
         since = (self._clock() - _WINDOW).astimezone()
-        command = Sacct(since, self.settings.accounting == "jobcomp", self._program("sacct"))
+        completion = self.settings.accounting == "jobcomp"
+        started = {number: attempt for attempt in attempts if completion and (number := self._number_of(attempt))}
+        command = Sacct(since, completion, started, self._program("sacct"))
         answer = self._run(command.argv())
         if answer.code != 0:
             raise SchedulerUnavailableError(f"sacct: {answer.err.strip()[-300:]}")
