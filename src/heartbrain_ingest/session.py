@@ -6,60 +6,27 @@ import json
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from heartbrain_ingest import physio, workers
-from heartbrain_ingest.bids import Candidate, NamedImage, name_session
+from heartbrain_ingest.bids import NamedImage, name_session
 from heartbrain_ingest.carried import carry_recordings
 from heartbrain_ingest.convert import finish_sidecar
 from heartbrain_ingest.deidentify import shows_face
-from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, checksum_list, safe_label
+from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, checksum_list
+from heartbrain_ingest.instances import choose_instances
 from heartbrain_ingest.ledger import FileRow, Outcome
-from heartbrain_ingest.papers import PublishedSeries, write_certificate, write_facts, write_readme
+from heartbrain_ingest.papers import write_certificate, write_facts, write_readme
 from heartbrain_ingest.pictures import picture_stem
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, SeriesReport, SessionPlan
+from heartbrain_ingest.series import Series, name_archives, number_of_volumes
 
 #: Instances that one worker takes at a time: enough to hide the cost of handing over, few enough to share a series.
 CHUNK = 48
 
 #: Mean size in bytes up to which the files of a series count as small.
 SMALL = 1024 * 1024
-
-
-@dataclass(kw_only=True)
-class _Series:
-    """One series on its way through the stages."""
-
-    uid: str
-    number: int
-    description: str
-    rows: list[FileRow]
-    folders: workers.SeriesFolders
-    result: workers.SeriesResult = field(default_factory=workers.SeriesResult)
-    archive_name: str = ""
-    #: What took the face out of its images; empty where none had to.
-    defaced: dict[str, str] = field(default_factory=dict)
-    cleaned: list[workers.InstanceResult] = field(default_factory=list)
-    named: list[NamedImage] = field(default_factory=list)
-
-    @property
-    def kept(self) -> list[workers.InstanceResult]:
-        return [instance for instance in self.cleaned if instance.code is None]
-
-    def original(self) -> Path | None:
-        """Give one original file that is still in the inbox."""
-        return next((path for row in self.rows if (path := Path(row.path)).exists()), None)
-
-    def published(self) -> PublishedSeries:
-        """Give what the papers of the session say of the series."""
-        return PublishedSeries(
-            archive="" if self.defaced else self.archive_name,
-            instances=len(self.kept),
-            result=self.result,
-            images=tuple(named for named in self.named if named.path is not None),
-        )
 
 
 class SessionBuilder:
@@ -146,15 +113,15 @@ class SessionBuilder:
             self._built.folder = self._folder
         return self._built
 
-    def _brings_news(self, series: list[_Series]) -> bool:
+    def _brings_news(self, series: list[Series]) -> bool:
         """Say whether something came that is not published: copies of what is there make no new revision."""
         rows = [row for one in series for row in one.rows]
         return any(row.outcome is Outcome.WAITING for row in (*rows, *self._plan.recordings))
 
     # grouping
 
-    def _group(self) -> list[_Series]:
-        rows = self._deduplicate()
+    def _group(self) -> list[Series]:
+        rows = self._choose()
         by_uid: dict[str, list[FileRow]] = {}
         for row in rows:
             by_uid.setdefault(row.series or "", []).append(row)
@@ -174,9 +141,7 @@ class SessionBuilder:
             if folders.originals:
                 folders.originals.mkdir()
             series.append(
-                _Series(
-                    uid=uid, number=members[0].facts["series_number"], description="", rows=members, folders=folders
-                )
+                Series(uid=uid, number=members[0].facts["series_number"], description="", rows=members, folders=folders)
             )
         return series
 
@@ -188,40 +153,16 @@ class SessionBuilder:
         self._memory_left -= 3 * size
         return self._memory
 
-    def _deduplicate(self) -> list[FileRow]:
-        """Keep one file of each instance; identical copies are ignored, contradicting ones refused."""
-        by_instance: dict[str, list[FileRow]] = {}
-        for row in self._plan.rows:
-            by_instance.setdefault(row.instance or row.path, []).append(row)
-        kept = []
-        for rows in by_instance.values():
-            if len(rows) == 1:
-                kept.append(rows[0])
-                continue
-            published = [row for row in rows if row.outcome is Outcome.CONVERTED]
-            digests = {row.id: row.sha256 or _digest(row.path) for row in rows}
-            chosen = [row for row in rows if self._plan.lets_pass("CONFLICTING_INSTANCE", digests[row.id])]
-            if chosen:
-                first = min(chosen, key=lambda row: row.outcome is not Outcome.CONVERTED)
-            elif published:
-                first = published[0]
-            elif len(set(digests.values())) == 1:
-                first = rows[0]
-            else:
-                self._settle(rows, Outcome.QUARANTINED, code="CONFLICTING_INSTANCE", digests=digests)
-                continue
-            kept.append(first)
-            for row in rows:
-                if row is not first:
-                    same = digests[row.id] == digests[first.id]
-                    outcome = Outcome.IGNORED if same or chosen else Outcome.QUARANTINED
-                    code = "DUPLICATE_INSTANCE" if same else "REPLACED_INSTANCE" if chosen else "CONFLICTING_INSTANCE"
-                    self._settle([row], outcome, code=code, digests=digests)
-        return kept
+    def _choose(self) -> list[FileRow]:
+        """Take one file of each instance, and settle the others."""
+        chosen = choose_instances(self._plan.rows, self._plan.lets_pass)
+        for one in chosen.settled:
+            self._settle([one.row], one.outcome, code=one.code, digests={one.row.id: one.sha256})
+        return chosen.kept
 
     # de-identification and conversion
 
-    def _clean(self, series: list[_Series]) -> None:
+    def _clean(self, series: list[Series]) -> None:
         futures = []
         for one in series:
             width = max(5, len(str(len(one.rows))))
@@ -247,7 +188,7 @@ class SessionBuilder:
             return workers.Source(file_id=row.id, path=str(self._tools.archive / archive), member=member, name=name)
         return workers.Source(file_id=row.id, path=row.path, member=None, name=name)
 
-    def _convert(self, series: list[_Series]) -> None:
+    def _convert(self, series: list[Series]) -> None:
         ready = [one for one in series if one.kept]
         # The longest first, so that the last worker does not start a long one alone.
         ready.sort(key=lambda one: len(one.kept), reverse=True)
@@ -259,7 +200,7 @@ class SessionBuilder:
             header = one.result.header
             one.description = str(header.get("SeriesDescription") or header.get("ProtocolName") or "")
 
-    def _settle_refused(self, one: _Series) -> None:
+    def _settle_refused(self, one: Series) -> None:
         for instance in one.cleaned:
             if instance.code:
                 self._built.outcomes.append(
@@ -273,7 +214,7 @@ class SessionBuilder:
         if one.result.code:
             self._settle_series(one)
 
-    def _settle_series(self, one: _Series) -> None:
+    def _settle_series(self, one: Series) -> None:
         if one.result.code:
             self._built.warnings[one.result.code] += 1
             self._built.outcomes += [
@@ -288,26 +229,10 @@ class SessionBuilder:
 
     # names and files
 
-    def _name(self, series: list[_Series]) -> None:
-        owners: dict[str, _Series] = {}
-        candidates = []
-        for one in series:
-            for image in one.result.images:
-                key = f"{one.number}/{one.folders.cleaned.parent.name}/{image.stem}"
-                owners[key] = one
-                candidates.append(
-                    Candidate(
-                        key=key,
-                        series_uid=str(one.result.header.get("SeriesInstanceUID", "")),
-                        series_number=one.number,
-                        acquisition_time=str(image.sidecar.get("AcquisitionTime", "")),
-                        header=one.result.header,
-                        sidecar=image.sidecar,
-                        shape=image.shape,
-                        voxel_size=image.voxel_size,
-                        b_values=image.b_values,
-                    )
-                )
+    def _name(self, series: list[Series]) -> None:
+        pairs = [(candidate, one) for one in series for candidate in one.candidates()]
+        owners = {candidate.key: one for candidate, one in pairs}
+        candidates = [candidate for candidate, _ in pairs]
         named = name_session(
             candidates, self._tools.naming, subject=self._plan.subject.label, session=self._plan.session
         )
@@ -315,17 +240,9 @@ class SessionBuilder:
             owners[made.candidate.key].named.append(made)
             if made.naming.code:
                 self._built.warnings[made.naming.code] += 1
-        used: set[str] = set()
-        for one in series:
-            name = f"{one.number:04d}_{safe_label(one.description) or 'series'}"
-            serial = 1
-            while name in used:
-                serial += 1
-                name = f"{one.number:04d}_{safe_label(one.description) or 'series'}_{serial}"
-            used.add(name)
-            one.archive_name = f"{name}.zip"
+        name_archives(series)
 
-    def _deface(self, series: list[_Series]) -> list[_Series]:
+    def _deface(self, series: list[Series]) -> list[Series]:
         """Take the faces out of anatomical images; a series whose image keeps its face goes into quarantine."""
         defacing = self._tools.defacing
         if defacing.tool == "none":
@@ -350,7 +267,7 @@ class SessionBuilder:
                 one.defaced = done
         return [one for one in series if one.result.code is None]
 
-    def _write_images(self, series: list[_Series]) -> None:
+    def _write_images(self, series: list[Series]) -> None:
         futures = []
         for one in series:
             made = {image.stem: image for image in one.result.images}
@@ -360,7 +277,7 @@ class SessionBuilder:
                 image = made[named.candidate.key.rpartition("/")[2]]
                 stem = self._folder / named.path
                 stem.parent.mkdir(parents=True, exist_ok=True)
-                texts = {_with_suffix(stem, ".json"): finish_sidecar(image.sidecar, _added(named, one))}
+                texts = {_with_suffix(stem, ".json"): finish_sidecar(image.sidecar, one.own_fields(named))}
                 for table, extension in ((image.bval, ".bval"), (image.bvec, ".bvec")):
                     if table is not None and named.b_table:
                         texts[_with_suffix(stem, extension)] = table.read_text()
@@ -377,7 +294,7 @@ class SessionBuilder:
                 )
         self._built.warnings.update(code for future in futures if (code := future.result()))
 
-    def _write_archives(self, series: list[_Series]) -> None:
+    def _write_archives(self, series: list[Series]) -> None:
         target = self._folder / "sourcedata" / "dicom"
         target.mkdir(parents=True)
         futures = [
@@ -403,13 +320,13 @@ class SessionBuilder:
                 for instance in one.kept
             ]
 
-    def _archive_folder(self, one: _Series, published: Path) -> Path:
+    def _archive_folder(self, one: Series, published: Path) -> Path:
         """Give the folder for the DICOM of a series: of one with a face it is in the identified zone."""
         return self._tools.withheld / self._plan.project / self._folder.name if one.defaced else published
 
     # physiology
 
-    def _write_recordings(self, series: list[_Series]) -> None:
+    def _write_recordings(self, series: list[Series]) -> None:
         if not self._plan.recordings:
             return
         if self._plan.again is not None:
@@ -452,7 +369,7 @@ class SessionBuilder:
 
     def _span(self, named: NamedImage) -> physio.ImageSpan | None:
         start = _seconds(named.candidate.acquisition_time)
-        volumes = named.candidate.shape[3] if len(named.candidate.shape) > 3 else 1  # noqa: PLR2004 - i, j, k, t
+        volumes = number_of_volumes(named.candidate.shape)
         computed = named.naming.datatype is not None and named.naming.folder is not None
         duration = physio.scan_duration(named.candidate.sidecar, volumes)
         if named.path is None or computed or start is None or duration is None:
@@ -502,32 +419,11 @@ class SessionBuilder:
             )
         )
 
-    def _report(self, series: list[_Series]) -> None:
+    def _report(self, series: list[Series]) -> None:
         for one in series:
-            images = [
-                {
-                    "path": f"{named.path.as_posix()}.nii.gz" if named.path else None,
-                    "rule": named.naming.rule,
-                    "record_type": named.naming.record_type,
-                    "code": named.naming.code,
-                    "findings": list(named.findings),
-                }
-                for named in one.named
-            ]
-            announced = {row.facts["announced"] for row in one.rows} - {0}
-            if announced and announced != {len(one.rows)}:
-                # Real headers announce wrong numbers: it informs, it decides nothing.
+            if one.announces_other_count():
                 self._built.warnings["INSTANCE_COUNT"] += 1
-            report = {
-                "description": one.description,
-                "instances": len(one.rows),
-                "announced": max(announced, default=None),
-                "fidelity": one.result.fidelity,
-                "differences": list(one.result.differences),
-                "archive": one.archive_name or None,
-                "images": images,
-            }
-            self._built.series.append(SeriesReport(uid=one.uid, number=one.number, code=one.result.code, report=report))
+            self._built.series.append(one.report())
 
     def _settle(
         self,
@@ -556,23 +452,6 @@ def audit_place(place: str, kind: str) -> str:
     return f"{kind}: {place}"
 
 
-def _added(named: NamedImage, one: _Series) -> dict[str, Any]:
-    """Give the sidecar fields that are ours."""
-    shape = named.candidate.shape
-    added: dict[str, Any] = dict(named.metadata)
-    added |= {
-        "RecordType": named.naming.record_type,
-        "NamingRule": named.naming.rule,
-        "SourceSeries": None if one.defaced else one.archive_name,
-        **one.defaced,
-        "ImageShape": list(shape),
-        "VoxelSize": list(named.candidate.voxel_size),
-        "NumberOfVolumes": shape[3] if len(shape) > 3 else 1,  # noqa: PLR2004 - i, j, k, t
-        "BValues": list(named.candidate.b_values) or None,
-    }
-    return added
-
-
 def _seconds(time: str) -> float | None:
     """Read `HH:MM:SS.ffffff` or `HHMMSS.ffffff` as seconds since midnight."""
     digits = time.replace(":", "")
@@ -584,13 +463,6 @@ def _seconds(time: str) -> float | None:
 
 def _with_suffix(stem: Path, suffix: str) -> Path:
     return stem.with_name(stem.name + suffix)
-
-
-def _digest(path: str) -> str:
-    import hashlib  # noqa: PLC0415 - duplicates are rare
-
-    with open(path, "rb") as file:  # noqa: PTH123 - a plain read
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _chunks(items: Sequence[workers.Source], size: int) -> Iterator[Sequence[workers.Source]]:
