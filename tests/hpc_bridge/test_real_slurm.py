@@ -62,7 +62,7 @@ def test_cancelling_one_of_a_batch_ends_that_one_alone(site: Site) -> None:
 def test_a_task_of_an_array_that_is_killed_is_failed_when_the_queue_has_forgotten_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dies, lives = (site.ask(name, parameters={"wait": wait}).job for name, wait in (("dies", 60), ("lives", 0)))
+    dies, lives = (site.ask(name, parameters={"wait": wait}).job for name, wait in (("dies", 8), ("lives", 0)))
     site.until(dies, State.RUNNING, seconds=30)
     [attempt] = site.agent().desk.attempts(dies)
     while (claim := site.home / "scratch" / "attempts" / attempt.token / str(attempt.task) / "claim").exists() is False:

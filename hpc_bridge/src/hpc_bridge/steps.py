@@ -71,11 +71,12 @@ class Steps:
             if not self.desk.spend(spec.nonce, standing.job, spec.expires):
                 raise RefusedError("the specification was used before")
             function, parameters = self._function_of(spec)
-            if not agent.moves_data and spec.inputs and not self.desk.has_inputs(spec.job):
+            if agent.moves_data or not spec.inputs:
+                bring_inputs(agent.bucket, self.desk, spec, agent.settings.limits.free_bytes)
+                self.desk.mark_inputs(spec.job)
+            elif not self.desk.has_inputs(spec.job):  # what a courier brought and verified is not read again here
                 agent.transfers_waiting = True
                 return standing
-            bring_inputs(agent.bucket, self.desk, spec, agent.settings.limits.free_bytes)
-            self.desk.mark_inputs(spec.job)
         except (RefusedError, DocumentError, TooLargeError, VerificationError) as problem:
             return agent.add(standing, Event.FAIL, f"Refused: {problem}")
         except OSError as problem:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from hpc_bridge.agent import Agent, Report, publish_catalogue
+from hpc_bridge.bucket.files import write_whole
 from hpc_bridge.errors import SchedulerError
-from hpc_bridge.processes import run
 
 _COURIER = "hpc-bridge-courier"
 
@@ -41,24 +41,6 @@ def send_courier(agent: Agent, home: Path) -> None:
         When the batch system does not take it.
     """
     words = [sys.executable, "-m", "hpc_bridge.cli", "courier", "--home", str(home)]
-    if agent.settings.scheduler.kind == "local":
-        raise SchedulerError("the setting transfers: job needs a batch system")
-    name = f"{_COURIER}-{agent.name}"
-    there = run(["squeue", "--me", "--noheader", f"--name={name}", "--format=%T"])
-    if there.code != 0:
-        raise SchedulerError(there.err[-200:])
-    if there.out.split():
-        return
-    options = [
-        f"--{option}={value}"
-        for option in ("partition", "account", "qos")
-        if (value := getattr(agent.settings.scheduler, option))
-    ]
     script = home / "state" / "courier.sh"
-    script.write_text(f"#!/bin/sh\nexec {' '.join(shlex.quote(word) for word in words)}\n", encoding="utf-8")
-    output = f"--output={home}/courier.log"
-    answer = run(
-        ["sbatch", "--parsable", f"--job-name={name}", "--time=240", "--no-requeue", output, *options, str(script)]
-    )
-    if answer.code != 0:
-        raise SchedulerError(answer.err[-200:])
+    write_whole(script, f"#!/bin/sh\nexec {' '.join(shlex.quote(word) for word in words)}\n".encode())
+    agent.scheduler.send_courier(f"{_COURIER}-{agent.name}", script, home / "courier.log")

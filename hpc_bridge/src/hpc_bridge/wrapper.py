@@ -56,12 +56,16 @@ def link_new(path: Path, body: str) -> bool:
 
 
 def start_ticks(pid: int) -> int:
-    """Give when a process started, in clock ticks since boot: with its number it names a process for good; 0: none."""
+    """Give when a process started, in clock ticks since boot: with its number it names a process for good.
+
+    0 says that there is none, or none any more: one that has ended stays in the table until somebody asks for it.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return 0
-    return int(text.rpartition(")")[2].split()[19])
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] in {"Z", "X"} else int(fields[19])
 
 
 def claim(folder: Path) -> bool:

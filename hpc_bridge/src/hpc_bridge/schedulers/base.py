@@ -89,5 +89,15 @@ class Scheduler(abc.ABC):
         """Give what it shows of these attempts, by attempt; what it does not know is missing."""
 
     @abc.abstractmethod
+    def send_courier(self, name: str, script: Path, log: Path) -> None:
+        """Have a script run that moves data, unless one of that name waits or runs.
+
+        Raises
+        ------
+        SchedulerError
+            When it is not taken.
+        """
+
+    @abc.abstractmethod
     def cancel(self, sighting: Sighting) -> None:
         """End a task; one that is over is no error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Callable, Collection  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.errors import SchedulerError
@@ -76,3 +77,7 @@ class MemoryScheduler(Scheduler):
         if there is not None and there.phase is not Phase.ENDED:
             self.batch.set_phase(sighting.attempt, Phase.ENDED, "CANCELLED")
         self.hook("after", "cancel")
+
+    def send_courier(self, name: str, script: Path, log: Path) -> None:  # noqa: ARG002 - the interface
+        """Refuse: nothing runs here."""
+        raise SchedulerError(f"{name}: nothing runs here")

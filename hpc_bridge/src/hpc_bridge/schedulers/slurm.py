@@ -29,6 +29,8 @@ _UNCLEAR = re.compile(
 )
 #: What `scancel` says of a job that is over, or whose number another job has now.
 _OVER = re.compile(r"invalid job id|already complet|no active jobs", re.IGNORECASE)
+_PLACES = ("partition", "account", "qos")
+_COURIER_MINUTES = 240
 #: How far back accounting is asked.
 _WINDOW = timedelta(days=14)
 
@@ -85,7 +87,7 @@ class Sbatch:
         ]
         if needs.gpus:
             argv.append(f"--gres=gpu:{needs.gpus}")
-        for option in ("partition", "account", "qos"):
+        for option in _PLACES:
             if value := getattr(needs, option) or getattr(self.settings, option):
                 argv += [f"--{option}={value}"]
         if self._is_array:
@@ -270,3 +272,21 @@ class SlurmScheduler(Scheduler):
         answer = self._run(Scancel(sighting, self._program("scancel")).argv())
         if answer.code != 0 and not _OVER.search(answer.err):
             raise SchedulerUnavailableError(answer.err.strip()[-300:])
+
+    def send_courier(self, name: str, script: Path, log: Path) -> None:
+        """Run `squeue`, and `sbatch` where it shows none."""
+        there = self._run([self._program("squeue"), "--me", "--noheader", f"--name={name}", "--format=%T"])
+        if there.code != 0:
+            raise SchedulerUnavailableError(there.err.strip()[-300:])
+        if there.out.split():
+            return
+        argv = [
+            self._program("sbatch"),
+            "--parsable",
+            f"--job-name={name}",
+            f"--time={_COURIER_MINUTES}",
+            "--no-requeue",
+        ]
+        argv += [f"--output={log}", "--open-mode=append", f"--chdir={script.parent}"]
+        argv += [f"--{option}={value}" for option in _PLACES if (value := getattr(self.settings, option))]
+        Sbatch.parse(self._run([*argv, str(script)]))
