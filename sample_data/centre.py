@@ -55,7 +55,7 @@ class Centre:
         while True:
             text = _output("heartbrain", "bridge", "--json", "--settings", str(self._settings))
             report = json.loads(text)
-            finished += report["finished"]
+            finished += int(report["finished"])
             if not report["open"]:
                 return finished
             if time.monotonic() > deadline:

@@ -107,6 +107,8 @@ def object_mask(volume: Array) -> Mask:
     sums = np.cumsum(counts * middle)
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    if not np.isfinite(between[:-1]).any():  # all voxels are alike
+        return np.zeros(volume.shape, dtype=bool)
     threshold = middle[int(np.nanargmax(between[:-1]))]
     # Dark tissue beside bright fat or fluid is object too.
     labels, count = ndimage.label(volume > threshold / 2)

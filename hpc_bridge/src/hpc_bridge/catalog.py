@@ -25,7 +25,7 @@ _NEVER = re.compile(
     r"|SLURM.*|SBATCH.*|SINGULARITY.*|APPTAINER.*|CH_.*|HPC_BRIDGE_.*|.*_PROXY|.*_proxy|GIT_.*|SSH_.*|AWS_.*"
 )
 _ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-_PLACE = re.compile(r"\{(input|output|parameters|status|function|cpus|python|param:[A-Za-z][A-Za-z0-9_]*)\}")
+_PLACE = re.compile(r"\{(input|output|parameters|status|function|cpus|python|keep|param:[A-Za-z][A-Za-z0-9_]*)\}")
 
 
 def may_be_set(name: str) -> bool:
@@ -79,6 +79,9 @@ class Entry(_Part):
     outputs: tuple[OutputEntry, ...] = ()
     environment: tuple[str, ...] = ()
     network: bool = False
+    keep: bool = Field(
+        False, description="whether `{keep}` is a folder that lasts until a job for these inputs succeeds"
+    )
 
     @field_validator("environment")
     @classmethod
@@ -94,6 +97,8 @@ class Entry(_Part):
             for place in _PLACE.findall(item):
                 if place.startswith("param:") and place[6:] not in known:
                     raise ValueError(f"the command names the parameter {place[6:]}, which is not described")
+                if place == "keep" and not self.keep:
+                    raise ValueError("the command names {keep}, but `keep: true` is missing")
         return self
 
 

@@ -31,6 +31,7 @@ def clean_up(agent: Agent, standings: dict[str, Standing]) -> None:
                 agent.desk.remove_scratch(job, now)
                 agent.desk.forget(job)
     agent.desk.forget_spent(now, 2 * CLOCK_TOLERANCE)
+    agent.desk.forget_kept(now - timedelta(days=retention.kept_days))
     agent.desk.forget_receipts(now - timedelta(days=retention.receipt_days))
 
 

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict
 
 from hpc_bridge.bucket.files import write_whole
 from hpc_bridge.catalog import image_digest
-from hpc_bridge.protocol import FileEntry, Receipt, State
+from hpc_bridge.digests import digest
+from hpc_bridge.protocol import FileEntry, JobSpec, Receipt, State, canonical
 from hpc_bridge.wrapper import CLAIM, EXIT, PLAN, REVOKED, link_new
 
 
@@ -214,6 +215,19 @@ class Desk:
     def input_folder(self, job: str) -> Path:
         """Give where the inputs of a job are brought."""
         return self.scratch / "jobs" / job / "input"
+
+    def kept_folder(self, spec: JobSpec) -> Path:
+        """Give the folder that lasts over all attempts and requests of one function for the same inputs."""
+        files = sorted((one.name, one.sha256) for one in spec.inputs)
+        same = digest(canonical({"inputs": files, "parameters": spec.parameters, "version": spec.version}))
+        return self.scratch / "kept" / spec.function / same[:32]
+
+    def forget_kept(self, before: datetime) -> None:
+        """Delete what a function kept and nothing has touched since a moment."""
+        for folder in self.scratch.glob("kept/*/*"):
+            paths = [folder, *folder.rglob("*")]
+            if max(path.lstat().st_mtime for path in paths) < before.timestamp():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def free_bytes(self) -> int:
         """Give the free room in scratch."""

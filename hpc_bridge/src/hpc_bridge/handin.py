@@ -103,6 +103,7 @@ class HandIn:
             isolation=agent.settings.isolation,
             most=agent.settings.limits.output_bytes,
             python=agent.settings.python or sys.executable,
+            keep=desk.kept_folder(member.spec),
         )
         desk.write_plan(attempt.name, {**plan, "spec": member.spec_digest})
         now = agent.add(standing, Event.STAGED, "About to be handed to the batch system.", attempt=attempt.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpc_bridge.bucket.files import write_whole
 from hpc_bridge.catalog import Function
-from hpc_bridge.containers import INSIDE, RUNTIMES, Folders, Item
+from hpc_bridge.containers import INSIDE, KEPT, RUNTIMES, Folders, Item
 from hpc_bridge.protocol import JobSpec
 
 PARAMETERS = "parameters.json"
@@ -25,10 +25,12 @@ def make_plan(
     isolation: str,
     most: int,
     python: str,
+    keep: Path,
 ) -> dict[str, Any]:
     """Write the parameters' file into the attempt's folder and give the plan; `most` is the site's limit, bytes.
 
     `python` is the interpreter of commands that run without a container; a container brings its own.
+    `keep` is made where the function asks for a folder that outlasts an attempt.
 
     A parameter reaches the program as JSON in a file or as an argument of its own, never through a shell.
     """
@@ -40,6 +42,9 @@ def make_plan(
     places = outside if runtime == "none" else inside
     places["cpus"] = str(entry.resources.cpus)
     places["python"] = python if runtime == "none" else "python3"
+    if entry.keep:
+        keep.mkdir(parents=True, exist_ok=True, mode=0o700)
+        places["keep"] = str(keep) if runtime == "none" else KEPT
     command = [_placed(item, places) for item in function.arguments(parameters)]
     environment = {
         "LANG": "C.UTF-8",
@@ -48,7 +53,7 @@ def make_plan(
         "OMP_NUM_THREADS": str(entry.resources.cpus),
         **spec.environment,
     }
-    folders = Folders(input=inputs, job=folder, function=function.folder)
+    folders = Folders(input=inputs, job=folder, function=function.folder, keep=keep if entry.keep else None)
     argv = RUNTIMES[runtime](function.image, folders, command, environment)
     return {
         "argv": argv,

@@ -67,6 +67,7 @@ class Retention(_Section):
 
     finished_hours: float = Field(0, ge=0, description="scratch of finished jobs, after the RDM side closed them")
     failed_hours: float = Field(168, ge=0, description="scratch of other jobs")
+    kept_days: float = Field(30, ge=0, description="what a function keeps to go on from, untouched for so long")
     receipt_days: float = Field(365, ge=0, description="receipts of what was deleted")
 
 

@@ -26,6 +26,10 @@ _AT_LIMIT: Final = 1e-3
 #: f from which the other compartment can't be measured.
 _NO_F: Final = 1e-3
 _LEAST_IN_SEGMENT: Final = 2
+#: Diffusion of free water at body temperature, mm2/s (Holz et al., Phys Chem Chem Phys 2000;2:4740).
+_FREE_WATER: Final = 3e-3
+#: More than this part of the signal: not perfusion of a tissue.
+_MOST: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,6 +332,7 @@ def _judged(data: Array, bounds: Bounds, solution: Solution, errors: Array | Non
     errors[:, D_STAR] = np.where(values[:, F] < _NO_F, np.nan, errors[:, D_STAR])
     failure = np.zeros(n, dtype=np.uint8)
     failure[at_limit[:, D_STAR]] = Failure.D_STAR_AT_LIMIT
+    failure[(values[:, F] > _MOST) & (values[:, D_STAR] < 2 * _FREE_WATER)] = Failure.FREE_FLUID
     failure[at_limit[:, D]] = Failure.D_AT_LIMIT
     failure[at_limit[:, F]] = Failure.F_AT_LIMIT
     failure[~solution.converged] = Failure.NOT_CONVERGED

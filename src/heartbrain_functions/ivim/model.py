@@ -29,6 +29,8 @@ class Failure(IntEnum):
     D_STAR_AT_LIMIT = 5
     #: f is 0 or 1, so one of the two compartments can't be measured.
     F_AT_LIMIT = 6
+    #: Most of the signal decays as free water does: fluid of the brain, a cyst, a bladder; no perfused tissue.
+    FREE_FLUID = 7
 
 
 @dataclass(frozen=True, kw_only=True)

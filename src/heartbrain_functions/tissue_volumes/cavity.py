@@ -102,7 +102,7 @@ def _core(volume: Array, voxel_mm: Array) -> Mask:
     # A neck pulls the middle down: a head is as high as it is long.
     middle = np.array([np.median(places) for places in np.nonzero(head)])
     radius = (3 * np.count_nonzero(head) * np.prod(voxel_mm) / (4 * np.pi)) ** (1 / 3)
-    places = np.indices(volume.shape, sparse=True)
+    places: tuple[NDArray[np.int_], ...] = np.indices(volume.shape, sparse=True)
     squares = sum(((place - m) * mm) ** 2 for place, m, mm in zip(places, middle, voxel_mm, strict=True))
     core: Mask = np.asarray(squares <= (_CORE * radius) ** 2) & (volume > 0)
     return core

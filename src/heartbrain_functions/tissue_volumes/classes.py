@@ -130,8 +130,8 @@ def _neighbours(part: Array) -> Array:
 def find_field(volume: Array, mask: Mask) -> Array:
     """Find how unevenly bright an image is: a polynomial in place that makes each tissue one brightness.
 
-    The logarithm of each voxel of grey and white matter, less that of its tissue's mean, is fitted by least squares, and
-    the tissues are told apart anew (Meyer et al., IEEE Trans Med Imaging 1995;14:36).
+    The logarithm of each voxel of grey and white matter, less that of its tissue's mean, is fitted by least squares,
+    and the tissues are told apart anew (Meyer et al., IEEE Trans Med Imaging 1995;14:36).
 
     Parameters
     ----------

@@ -15,6 +15,8 @@ Item = list[dict[str, str]]
 
 #: Where the folders are in a container. Charliecloud makes no mount points: its image must have them.
 INSIDE = {"input": "/input", "output": "/output", "job": "/work", "function": "/mnt/0", "status": "/mnt/1"}
+#: Bound only where the function asks for it, so that other images need no such mount point.
+KEPT = "/mnt/2"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Folders:
     input: Path
     job: Path
     function: Path
+    keep: Path | None = None
 
 
 def text(value: str) -> Item:
@@ -44,6 +47,7 @@ def _charliecloud(
     ]
     argv += [text(f"--set-env={name}={value}") for name, value in environment.items()]
     argv += [_bind("--bind=", place, folders, "") for place in INSIDE]
+    argv += [text(f"--bind={folders.keep}:{KEPT}")] if folders.keep else []
     return [*argv, text(str(image)), text("--"), *command]
 
 
@@ -55,6 +59,8 @@ def _apptainer(program: str) -> Callable[[Path | None, Folders, list[Item], Mapp
             argv += [text("--env"), text(f"{name}={value}")]
         for place in INSIDE:
             argv += [text("--bind"), _bind("", place, folders, ":rw" if place in {"output", "status"} else ":ro")]
+        if folders.keep:
+            argv += [text("--bind"), text(f"{folders.keep}:{KEPT}:rw")]
         return [*argv, text(str(image)), *command]
 
     return around
