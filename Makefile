@@ -11,7 +11,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
-PYTEST_ARGS ?=
+# Each file of tests stays with one worker, which makes the studies that its tests share once.
+PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-warn-script-location
 
 export PIP_ROOT_USER_ACTION := ignore
