@@ -148,7 +148,8 @@ def to_values(cells: list[Cell]) -> dict[str, tuple[float, str]]:
     for cell in sorted(cells, key=lambda one: one.table != "aseg"):
         name = value_name(cell)
         if name and cell.value is not None and name not in values:
-            values[name] = (cell.value, cell.unit)
+            whole = "Holes" in name  # a count
+            values[name] = (int(cell.value) if whole else cell.value, cell.unit)
             if cell.quantity in _TOTALS and not cell.region:
                 values[_TOTALS[cell.quantity]] = (cell.value / _ML, "mL")
     return values

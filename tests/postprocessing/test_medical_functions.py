@@ -1,0 +1,52 @@
+"""Functions that answer a medical question come back through the bridge as records that are found by value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from linkahead.queries import query
+
+from tests.functions.test_freesurfer import STAND_IN
+from tests.postprocessing.conftest import Bridged, facts, requests, status
+
+
+@pytest.mark.shared_data
+def test_a_segmentation_is_found_by_the_volume_of_a_region(bridged: Bridged, shared_data: Path, tmp_path: Path) -> None:
+    tables = shared_data / "freesurfer" / "fs7.0.0_soichi" / "stats"
+    program = tmp_path / "installed" / "bin" / "recon-all"
+    program.parent.mkdir(parents=True)
+    program.write_text(STAND_IN.format(record=tmp_path / "record", stop=tmp_path / "stop", stats=tables))
+    program.chmod(0o755)
+    function = bridged.centre.home / "functions" / "freesurfer"
+    (function / "place").write_text(f"{tmp_path / 'installed'}\n")
+    bridged.centre.tick()
+    (name,) = bridged.request(function="freesurfer")
+    bridged.until_settled(name)
+    assert status(name)[0] == "failed"
+    assert "licence is missing" in status(name)[1]
+
+    (function / "license.txt").write_text("a licence\n")
+    bridged.centre.tick()
+    (name,) = bridged.request(function="freesurfer")
+    bridged.until_settled(name)
+    assert status(name) == ("finished", "Finished; the result is in LinkAhead.")
+    (result,) = query("FIND FreeSurferSegmentation WITH Left_Hippocampus_volume > 4300 mm^3")
+    assert query("FIND FreeSurferSegmentation WITH Left_Hippocampus_volume > 4400 mm^3") == []
+    (found,) = query("FIND FreeSurferSegmentation WITH lh_entorhinal_thickness < 3.1 mm AND SurfaceHoles = 49")
+    (image,) = query("FIND T1WeightedImage WHICH IS REFERENCED BY FreeSurferSegmentation")
+    assert found.id == result.id
+    assert facts(result)["Inputs"] == [image.id]
+    assert facts(result)["IntracranialVolume"] == pytest.approx(1420.434160521)
+    assert facts(requests(name)[0])["Results"] == [result.id]
+
+
+def test_the_function_that_has_no_python_of_its_own_uses_the_one_that_the_settings_name(bridged: Bridged) -> None:
+    config = bridged.centre.home / "config.yml"
+    config.write_text(config.read_text(encoding="utf-8") + "python: /nonexistent/python3\n", encoding="utf-8")
+    bridged.centre.tick()
+    (name,) = bridged.request(function="tissue-volumes")
+    bridged.until_settled(name)
+    assert status(name)[0] == "failed"
+    (folder,) = bridged.results
+    assert "/nonexistent/python3" in (folder / "logs" / "stderr.txt").read_text()
