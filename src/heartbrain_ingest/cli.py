@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "doctor": "heartbrain_ingest.commands.doctor:doctor",
     "quarantine": "heartbrain_ingest.commands.quarantine:quarantine",
     "remap": "heartbrain_ingest.commands.remap:remap",
+    "crate": "heartbrain_ingest.commands.crate:crate",
 }
 
 
@@ -164,23 +165,35 @@ def status(ctx: click.Context, with_files: bool, as_json: bool) -> None:
 @main.command()
 @settings_option
 @click.argument("what")
+@click.option("--beside", metavar="RESULT", help="Say what this other result says differently.")
 @click.pass_context
-def explain(ctx: click.Context, what: str) -> None:
-    """Say where an input FILE or a SERIES went, and which rule decided it.
+def explain(ctx: click.Context, what: str, beside: str | None) -> None:
+    """Say where an input FILE or a SERIES went and why, or where a RESULT comes from.
 
-    WHAT is the path of an input file, or a published file, folder or series, or a part of its name.
+    WHAT is the path of an input file, or a published file, folder or series, or a part of its name; or the folder or
+    request of a result: then every input is named and checked, down to its DICOM files.
 
     Example: heartbrain explain 0004_t1_mprage.zip
     """
+    from heartbrain_ingest import provenance
+    from heartbrain_ingest.overview import Explanation
     from heartbrain_ingest.overview import explain as explained
 
-    found = explained(settings_of(ctx), what)
+    settings = settings_of(ctx)
+    archive = settings.folders.archive
+    if beside is not None:
+        first, second = (provenance.trace(archive, provenance.only_result(archive, one)) for one in (what, beside))
+        for name, one, other in provenance.compare(first, second):
+            click.echo(f"{name}: {one} | {other}")
+        return
+    traces = [provenance.trace(archive, folder) for folder in provenance.find_results(archive, what)]
+    found = [Explanation(subject=one.place, lines=tuple(one.lines())) for one in traces] or explained(settings, what)
     if not found:
-        click.echo("The ledger knows nothing of it.", err=True)
+        click.echo("Neither the ledger nor the results know anything of it.", err=True)
         ctx.exit(ATTENTION)
-    for one in found:
-        click.echo(one.subject)
-        for line in one.lines:
+    for explanation in found:
+        click.echo(explanation.subject)
+        for line in explanation.lines:
             click.echo(f"  {line}")
 
 
