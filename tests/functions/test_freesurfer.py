@@ -1,0 +1,233 @@
+"""FreeSurfer as a function: its tables value by value, its command line, and going on after a time limit."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FUNCTION = Path(__file__).resolve().parents[2] / "hpc_bridge" / "functions" / "freesurfer"
+NAME = "sub-K7Q2ABCD_ses-20230504"
+
+
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"freesurfer_{name}", FUNCTION / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+stats, segmentation = load("stats"), load("segmentation")
+
+
+@pytest.fixture(scope="session")
+def tables(shared_data: Path) -> Path:
+    return shared_data / "freesurfer" / "fs7.0.0_soichi" / "stats"
+
+
+def numbers(text: str) -> list[float]:
+    return [float(word) for word in re.findall(r"(?<![\w.])-?\d+\.?\d*(?:e[-+]\d+)?(?![\w.%])", text)]
+
+
+@pytest.mark.shared_data
+def test_every_number_of_every_row_of_every_table_is_read(tables: Path) -> None:
+    rows = 0
+    for path in sorted(tables.glob("*.stats")):
+        cells = stats.read_table(path)
+        if "curv" in path.name:
+            continue
+        found = {(cell.region, cell.quantity): cell.value for cell in cells}
+        assert len(found) == len(cells)
+        lines = path.read_text().splitlines()
+        header = next((line.split()[2:] for line in lines if line.startswith("# ColHeaders")), [])
+        for line in lines:
+            if line.startswith("# Measure"):
+                parts = line.split(", ")
+                assert found["", parts[1]] == float(parts[-2])
+            elif line and not line.startswith("#"):
+                row = dict(zip(header, line.split(), strict=True))
+                for name, word in row.items():
+                    if name not in {"Index", "SegId", "StructName"}:
+                        value = found[row["StructName"], name]
+                        assert (value is None and math.isnan(float(word))) or value == float(word)
+                        rows += 1
+    assert rows == 4983
+
+
+@pytest.mark.shared_data
+def test_the_report_on_curvature_is_read_line_by_line(tables: Path) -> None:
+    for name in ("lh.curv.stats", "rh.curv.stats"):
+        cells = stats.read_table(tables / name)
+        found = {(cell.region, cell.quantity): (cell.value, cell.unit) for cell in cells}
+        lines = [line for line in (tables / name).read_text().splitlines() if re.search(r":\s+-?\d", line)]
+        sections = sum("<mean>" in line for line in lines)
+        # A section's own line has two numbers, the last line of the report says nothing of one curvature.
+        assert len(cells) == len(found) == len(lines) + sections - sum("Mean across" in line for line in lines)
+    cells = stats.read_table(tables / "lh.curv.stats")
+    found = {(cell.region, cell.quantity): (cell.value, cell.unit) for cell in cells}
+    assert found["Raw curv", "mean"] == (-0.02314, "")
+    assert found["Raw sulc", "Max"] == (16.49734, "")
+    assert found["K smoothwm", "std"] == (128.7805, "mm^-2")
+    assert found["K smoothwm", "Total Surface Area"] == (80629.67188, "mm^2")
+    assert found["BE smoothwm", "Mean Positive Surface Integral"] == (0.17644, "")
+    assert found["", "Folding Index (FI)"] == (1392.60962, "")
+
+
+@pytest.mark.shared_data
+def test_columns_are_found_by_their_names_and_units_by_their_headers(tables: Path, tmp_path: Path) -> None:
+    lines = (tables / "aseg.stats").read_text().splitlines()
+    head, rows = [line for line in lines if line.startswith("#")], [line for line in lines if line[:1] not in {"#", ""}]
+    names = next(line for line in head if line.startswith("# ColHeaders")).split()[2:]
+    turned = tmp_path / "aseg.stats"
+    text = [line for line in head if not line.startswith(("# ColHeaders", "# TableCol"))]
+    text += [
+        "# TableCol 9 ColHeader Volume_mm3",
+        "# TableCol 9 Units mm^3",
+        f"# ColHeaders {' '.join(names[::-1])} New",
+    ]
+    text += [f"{' '.join(row.split()[::-1])} 7" for row in rows]
+    turned.write_text("\n".join(text) + "\n")
+    before, after = (stats.to_values(stats.read_table(path)) for path in (tables / "aseg.stats", turned))
+    assert before == after
+    assert after["Left_Hippocampus_volume"] == (4333.5, "mm^3")
+    assert after["Third_Ventricle_volume"] == (741.0, "mm^3")
+
+
+@pytest.mark.shared_data
+def test_numbers_have_names_that_a_question_can_hold(tables: Path) -> None:
+    values = stats.to_values(stats.read_all(tables))
+    assert all(re.fullmatch(r"[A-Za-z]\w*", name) for name in values)
+    assert values["lh_bankssts_thickness"] == (2.144, "mm")
+    assert values["rh_bankssts_area"] == (757.0, "mm^2")
+    assert values["lh_MeanThickness"] == (2.39891, "mm")
+    assert values["IntracranialVolume"] == (pytest.approx(1420.434160521), "mL")
+    assert values["GreyMatterVolume"] == (pytest.approx(625.759696158), "mL")
+
+
+STAND_IN = """#!/bin/sh
+# Lays out a subject folder as recon-all does; ends early when told to.
+echo "$@" >> "{record}"
+while [ $# -gt 0 ]; do
+  case "$1" in -subject) subject=$2;; -sd) sd=$2;; -i) image=$2;; esac; shift
+done
+[ -n "$image" ] && mkdir -p "$sd/$subject/mri/orig" && cp "$image" "$sd/$subject/mri/orig/001.mgz"
+[ -d "$sd/$subject/mri/orig" ] || exit 1
+mkdir -p "$sd/$subject/scripts" && touch "$sd/$subject/scripts/IsRunning.lh+rh"
+echo "#@# MotionCor" >> "$sd/$subject/scripts/recon-all-status.log"
+if [ -e "{stop}" ]; then rm "{stop}"; exit 137; fi
+cp -r "{stats}" "$sd/$subject/stats" && chmod -R u+w "$sd/$subject/stats"
+echo segmented > "$sd/$subject/mri/aseg.mgz"
+touch "$sd/$subject/scripts/recon-all.done"
+"""
+
+
+@pytest.fixture
+def centre(tmp_path: Path, tables: Path) -> Callable[..., tuple[int, Path]]:
+    """Give a stand-in for an installation, and the call of the function in it."""
+    home, function = tmp_path / "freesurfer", tmp_path / "functions" / "freesurfer"
+    (home / "bin").mkdir(parents=True)
+    function.mkdir(parents=True)
+    program = home / "bin" / "recon-all"
+    program.write_text(STAND_IN.format(record=tmp_path / "record", stop=tmp_path / "stop", stats=tables))
+    program.chmod(0o755)
+    (function / "place").write_text(f"{home}\n")
+    (function / "license.txt").write_text("a licence\n")
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / f"{NAME}_T1w.nii.gz").write_bytes(b"image")
+
+    def call(attempt: str = "1") -> tuple[int, Path]:
+        output, status = tmp_path / f"output-{attempt}", tmp_path / f"status-{attempt}"
+        output.mkdir()
+        status.mkdir()
+        places = {"input": tmp_path / "input", "output": output, "status": status, "function": function}
+        argv = ["--program", "freesurfer", "--keep", str(tmp_path / "keep"), "--cpus", "4"]
+        (tmp_path / "keep").mkdir(exist_ok=True)
+        return segmentation.main([*argv, *(w for n, p in places.items() for w in (f"--{n}", str(p)))]), output
+
+    return call
+
+
+@pytest.mark.shared_data
+def test_a_segmentation_becomes_a_result_with_all_numbers_in_one_table(
+    centre: Callable[..., tuple[int, Path]], tables: Path, tmp_path: Path
+) -> None:
+    code, output = centre()
+    assert code == 0
+    image = tmp_path / "input" / f"{NAME}_T1w.nii.gz"
+    subjects = tmp_path / "keep" / "subjects"
+    expected = f"-subject {NAME} -sd {subjects} -all -i {image} -parallel -openmp 4\n"
+    assert (tmp_path / "record").read_text() == expected
+    result = json.loads((output / "result.json").read_text())
+    values = {one["name"]: (one["value"], one.get("unit")) for one in result["Values"]}
+    assert (result["ResultType"], values["Left_Hippocampus_volume"]) == ("FreeSurferSegmentation", (4333.5, "mm^3"))
+    assert result["Details"]["Versions"]["freesurfer"] == "7.0.0"
+    with (output / f"{NAME}_desc-regions_morph.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert len(rows) == len(stats.read_all(tables))
+    assert {row["table"] for row in rows} >= {"aseg", "wmparc", "aparc", "aparc.a2009s", "aparc.DKTatlas", "curv"}
+    paths = [one["path"] for one in result["Files"]]
+    assert f"freesurfer/{NAME}/mri/aseg.mgz" in paths
+    assert sum(path.endswith(".stats") for path in paths) == 19
+    assert all((output / path).is_file() for path in paths)
+    # Nothing of the computing centre: who ran it, on which machine, in which folder.
+    text = "".join(path.read_text() for path in output.rglob("*.stats"))
+    assert "hayashis" not in text
+    assert "nid00762" not in text
+    assert not (subjects / NAME).exists()
+
+
+@pytest.mark.shared_data
+def test_a_job_that_its_time_limit_ended_goes_on_where_it_stopped(
+    centre: Callable[..., tuple[int, Path]], tmp_path: Path
+) -> None:
+    (tmp_path / "stop").touch()
+    code, output = centre("1")
+    assert (code, json.loads((output / "error.json").read_text())["code"]) == (3, "PROGRAM_FAILED")
+    code, output = centre("2")
+    assert code == 0
+    first, second = (tmp_path / "record").read_text().splitlines()
+    assert " -i " in first
+    assert " -i " not in second
+    assert "-all -no-isrunning" in second
+    assert json.loads((output / "result.json").read_text())["Notes"][0]["code"] == "RESUMED"
+    assert (tmp_path / "status-2" / "progress").read_text() == "1.000"
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(("missing", "code"), [("license.txt", "NO_LICENCE"), ("place", "NOT_INSTALLED")])
+def test_what_is_missing_at_the_centre_is_said_in_plain_words(
+    centre: Callable[..., tuple[int, Path]], tmp_path: Path, missing: str, code: str
+) -> None:
+    (tmp_path / "functions" / "freesurfer" / missing).unlink()
+    status, output = centre()
+    problem = json.loads((output / "error.json").read_text())
+    assert (status, problem["code"]) == (3, code)
+    assert f"functions/freesurfer/{missing}" in problem["message"]
+
+
+def test_fastsurfer_is_called_by_its_own_command_line(tmp_path: Path) -> None:
+    words = segmentation.command_of(
+        "fastsurfer",
+        Path("/fastsurfer"),
+        image=tmp_path / "a_T1w.nii.gz",
+        subject="a",
+        subjects=tmp_path,
+        cpus=2,
+        licence=tmp_path / "license.txt",
+        fresh=True,
+    )
+    assert words[:5] == ["/fastsurfer/run_fastsurfer.sh", "--t1", str(tmp_path / "a_T1w.nii.gz"), "--sid", "a"]
+    assert words[words.index("--fs_license") + 1] == str(tmp_path / "license.txt")
+    for name in ("stats.py", "segmentation.py"):
+        assert (FUNCTION.parent / "fastsurfer" / name).read_bytes() == (FUNCTION / name).read_bytes()
