@@ -69,10 +69,12 @@ bench: $(VENV)/.dev $(VENV)/.bench
 	@$(BIN)/python -m benchmarks --input slices --only "copy + sha256,dcm2niix,heartbrain" --no-stages
 	@$(BIN)/python -m benchmarks.intake
 	@$(BIN)/python -m benchmarks.linkahead
+	@$(BIN)/python -m benchmarks.bridge
 
 bench-large: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.intake --full
 	@$(BIN)/python -m benchmarks.linkahead --large
+	@$(BIN)/python -m benchmarks.bridge --full
 
 # Pin anew what the .in files ask for; needs the program `uv`.
 requirements:

@@ -53,8 +53,9 @@ class Site:
         path = self.home / "config.yml"
         content = yaml.safe_load(path.read_text())
         fast = {"times": {"grace_seconds": 2, "settle_seconds": 1}, "limits": {"free_bytes": 0}}
-        for name, value in {**fast, "agent": "cluster-1", **self.settings}.items():
-            content[name] = {**content[name], **value} if isinstance(content.get(name), dict) else value
+        for changes in (fast, {"agent": "cluster-1"}, self.settings):
+            for name, value in changes.items():
+                content[name] = {**content[name], **value} if isinstance(content.get(name), dict) else value
         path.write_text(yaml.safe_dump(content))
         (self.home / "trusted_keys").write_text(self.key.public.line("rdm") + "\n")
         self.rdm = Journal(self.bucket, writer="exchange", side=Side.RDM, clock=self.clock)

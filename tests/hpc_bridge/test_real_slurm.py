@@ -1,4 +1,4 @@
-"""The agent with a real Slurm, real containers and a disk that fills up."""
+"""The agent's decisions with a real Slurm; tests/services has it with a real S3 server as well."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hpc_bridge.bucket import MemoryBucket
-from hpc_bridge.protocol import State, fetch, wish_cancel
+from hpc_bridge.protocol import State, wish_cancel
 from tests.hpc_bridge.site import Site
 from tests.services.slurm import Slurm
 
@@ -27,27 +27,6 @@ def at(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, folder: Path, accounting: 
 @pytest.fixture
 def site(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
     return at(slurm, monkeypatch, tmp_path, "jobcomp")
-
-
-def test_a_request_runs_in_slurm_and_comes_back(site: Site, tmp_path: Path) -> None:
-    job = site.ask(parameters={"label": "real"}).job
-    assert site.until(job, seconds=60).state is State.FINISHED
-    conclusion = site.conclusion(job)
-    fetch(site.rdm, conclusion, tmp_path / "result")
-    assert json.loads((tmp_path / "result/output/report.json").read_text())["label"] == "real"
-    batch = json.loads((tmp_path / "result/logs/environment.json").read_text())["batch"]
-    assert batch["SLURM_JOB_ID"] == next(event.scheduler_id for event in conclusion.events if event.scheduler_id)
-
-
-def test_a_batch_is_one_array_and_each_task_its_own_job(site: Site) -> None:
-    jobs = [site.ask(f"R{index}").job for index in range(5)]
-    site.tick()
-    assert {site.until(job, seconds=60).state for job in jobs} == {State.FINISHED}
-    numbers = {
-        next(event.scheduler_id for event in site.conclusion(job).events if event.scheduler_id) or "" for job in jobs
-    }
-    assert {number.partition("_")[2] for number in numbers} == set("12345")
-    assert len({number.partition("_")[0] for number in numbers}) == 1
 
 
 def test_cancelling_one_of_a_batch_ends_that_one_alone(site: Site) -> None:
@@ -126,18 +105,6 @@ def test_without_any_accounting_results_come_back_and_what_vanished_is_lost(
     forgetful_slurm.command("scancel", "--signal=KILL", "--full", str(number))
     time.sleep(6)
     assert site.until(gone, seconds=60).state in {State.LOST, State.FAILED}
-
-
-def test_a_function_in_a_container_runs_in_a_real_batch_job(site: Site, container_image: Path, tmp_path: Path) -> None:
-    path = site.home / "functions" / "checksum-report" / "function.yml"
-    entry = yaml.safe_load(path.read_text())
-    entry["container"] = {"runtime": "charliecloud", "image": str(container_image)}
-    path.write_text(yaml.safe_dump(entry))
-    job = site.ask(parameters={"label": "in a container"}).job
-    standing = site.until(job, seconds=90)
-    fetch(site.rdm, site.conclusion(job), tmp_path / "result")
-    assert standing.state is State.FINISHED, (tmp_path / "result/logs/stderr.txt").read_text()
-    assert json.loads((tmp_path / "result/output/report.json").read_text())["label"] == "in a container"
 
 
 def test_a_disk_that_is_full_lets_the_job_wait_and_go_on(small_disk: Path, tmp_path: Path) -> None:

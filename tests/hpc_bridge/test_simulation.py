@@ -17,7 +17,7 @@ from hpc_bridge.protocol.documents import EventRecord
 from tests.hpc_bridge.simulation import BrokenPromiseError, Request, World, simulate
 
 #: All processes together; `HEARTBRAIN_SIMULATION_RUNS` makes it more.
-RUNS = int(os.environ.get("HEARTBRAIN_SIMULATION_RUNS", "1500"))
+RUNS = int(os.environ.get("HEARTBRAIN_SIMULATION_RUNS", "900"))
 MOST_SEEDS = 400
 
 

@@ -111,6 +111,9 @@ class Slurm:
         controller_port, node_port = free_ports(2)
         # Named, because else slurmd looks for a mounted cgroup filesystem, which plain containers lack, and gives up.
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+        (self.folder / "slurm.conf").touch()
+        for name in ("cgroup.conf", "slurm.conf"):  # every user's commands read them, whatever the umask
+            (self.folder / name).chmod(0o644)
         (self.folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 user=pwd.getpwuid(os.getuid()).pw_name,

@@ -94,7 +94,17 @@ def run_in_slurm(slurm: Slurm, function: Function, folder: Path, label: str) -> 
     described = tuple(describe_file(path, path.name) for path in inputs.iterdir())
     spec = make_spec(datetime.now(tz=UTC), function="look-around", parameters={"label": label}, inputs=described)
     parameters = function.check(spec, 1 << 30)
-    plan = make_plan(spec, function, parameters, folder=attempt, inputs=inputs, isolation="required", most=1 << 30)
+    plan = make_plan(
+        spec,
+        function,
+        parameters,
+        folder=attempt,
+        inputs=inputs,
+        isolation="required",
+        most=1 << 30,
+        python="python3",
+        keep=folder / "keep",
+    )
     (attempt / wrapper.PLAN).write_text(json.dumps(plan))
     job = slurm.sbatch(f"exec /usr/bin/env python3 -I {wrapper.__file__} {batch} 0")
     slurm.wait(job, seconds=60)

@@ -30,9 +30,12 @@ def clean_up(agent: Agent, standings: dict[str, Standing]) -> None:
             if now >= note.over_since + timedelta(hours=hours):
                 agent.desk.remove_scratch(job, now)
                 agent.desk.forget(job)
-    agent.desk.forget_spent(now, 2 * CLOCK_TOLERANCE)
-    agent.desk.forget_kept(now - timedelta(days=retention.kept_days))
-    agent.desk.forget_receipts(now - timedelta(days=retention.receipt_days))
+    # Once a day: a tick's work must not grow with the number of jobs that ever ran.
+    if not agent.desk.is_published("tidied", f"{now:%Y-%m-%d}"):
+        agent.desk.forget_spent(now, 2 * CLOCK_TOLERANCE)
+        agent.desk.forget_kept(now - timedelta(days=retention.kept_days))
+        agent.desk.forget_receipts(now - timedelta(days=retention.receipt_days))
+        agent.desk.mark_published("tidied", f"{now:%Y-%m-%d}")
 
 
 def _settle_gone(agent: Agent, job: str, note: Note | None) -> None:

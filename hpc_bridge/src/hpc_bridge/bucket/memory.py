@@ -56,8 +56,9 @@ class MemoryBucket(Bucket):
         self.hook("before", "list", prefix)
         with self._lock:
             source = dict(self._listed if self._stale else self.objects)
-            self._listed.clear()
-            self._listed.update(self.objects)
+            if self._stale:
+                self._listed.clear()
+                self._listed.update(self.objects)
         self.hook("after", "list", prefix)
         return iter([Entry(key, len(source[key])) for key in sorted(source) if key.startswith(prefix)])
 
