@@ -26,6 +26,7 @@ def test_the_tables_show_what_was_measured(tmp_path: Path) -> None:
         Transfer(store="moto", bytes=2_000_000, up_s=1.0, down_s=0.5, boto3_up_s=0.5, boto3_down_s=0.5),
         measure_batch(tmp_path, 1),
     )
-    assert "| local        | 0.50     | 0.25    | 0.25       |" in shown
-    assert "| up         | 2           | 4           | 2.00          |" in shown
-    assert "1 list" in shown
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+    assert ["local", "0.50", "0.25", "0.25"] in rows
+    assert ["up", "2", "4", "2.00"] in rows
+    assert ["3", "1 list"] in [row[:2] for row in rows]
