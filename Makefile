@@ -1,4 +1,4 @@
-# make demo    set up, make a synthetic study, take it in, ask for its T1-weighted images
+# make demo    set up, make a synthetic study, take it in, have IVIM and tissue volumes computed, ask for them
 # make test    set up, run the tests
 # make lint    set up, check style and types
 # make bench   set up, run the benchmarks beside the peers
@@ -70,6 +70,7 @@ bench: $(VENV)/.dev $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.intake
 	@$(BIN)/python -m benchmarks.linkahead
 	@$(BIN)/python -m benchmarks.bridge
+	@$(BIN)/python -m benchmarks.ivim
 
 bench-large: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.intake --full
