@@ -25,11 +25,23 @@ def test_the_help_of_every_command_shows_an_example(command: str, capsys: pytest
 
 def test_every_test_that_the_security_page_names_is_there(project_root: Path) -> None:
     text = (project_root / "docs" / "security.md").read_text(encoding="utf-8")
-    here = [
-        *(project_root / "tests" / "hpc_bridge").glob("test_*.py"),
-        *(project_root / "tests/services").glob("test_*.py"),
-    ]
+    folders = ("hpc_bridge", "services", "postprocessing", "benchmarks")
+    here = [path for folder in folders for path in (project_root / "tests" / folder).glob("test_*.py")]
     names = "\n".join(path.name + "\n" + path.read_text(encoding="utf-8") for path in here)
     for mark in re.findall(r"`([^`]*(?:\.\.|::|test_)[^`]*)`", text):
         for part in re.split(r"\.\.|::|/", mark):
-            assert part in names or part in {"tests", "hpc_bridge", "services"}, mark
+            assert part in names or part in {"tests", *folders}, mark
+
+
+def test_each_plus_of_the_table_is_backed_by_tests_that_are_there(project_root: Path) -> None:
+    text = (project_root / "docs" / "security.md").read_text(encoding="utf-8")
+    section = text.partition("## The table of the paper")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    head, ours = rows[0], next(row for row in rows if "this bridge" in row[0])
+    assert [cell.strip("*") for cell in ours[1:]] == ["+"] * 5
+    backed = {row[0]: re.findall(r"`([^`]+)::(\w+)`", row[-1]) for row in rows if "::" in row[-1]}
+    assert list(backed) == head[1:]
+    for tests in backed.values():
+        assert len(tests) >= 2
+        for file, name in tests:
+            assert f"\ndef {name}(" in (project_root / file).read_text(encoding="utf-8"), name
