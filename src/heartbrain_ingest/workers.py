@@ -298,9 +298,12 @@ def _write(path: str, content: bytes) -> None:
 def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
     """Convert one de-identified series and, where asked, its originals; say whether both give the same image."""
     conversion = Dcm2niix(source=folders.cleaned, target=folders.output / "cleaned", timeout_s=timeout_s).run()
+    invented = _invented_fields(folders.cleaned)
+    conversion = conversion.without(invented)
     fidelity, found = "off", []
     if folders.originals is not None:
         reference = Dcm2niix(source=folders.originals, target=folders.output / "originals", timeout_s=timeout_s).run()
+        reference = reference.without(invented)
         found = differences(reference, conversion) if reference.images else []
         fidelity = _fidelity(reference, found)
         for path in sorted((folders.output / "originals").iterdir()):
@@ -327,6 +330,20 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
             )
         )
     return SeriesResult(images=tuple(images), header=series_header(folders.cleaned), fidelity=fidelity)
+
+
+def _invented_fields(folder: Path) -> frozenset[str]:
+    """Name the fields that dcm2niix fills with what happens to lie in memory: the times of an empty AcquisitionTime."""
+    from pydicom import dcmread  # noqa: PLC0415 - loaded in the worker already
+
+    first = min(folder.iterdir())
+    try:
+        times = dcmread(first, stop_before_pixels=True, specific_tags=["AcquisitionTime", "AcquisitionDateTime"])
+    except Exception:  # noqa: BLE001 - what pydicom can't read, dcm2niix may
+        return frozenset()
+    if times.get("AcquisitionDateTime") or "AcquisitionTime" not in times or times.get("AcquisitionTime"):
+        return frozenset()
+    return frozenset({"AcquisitionTime", "AcquisitionDateTime"})
 
 
 def _three(sizes: Sequence[float]) -> tuple[float, float, float]:

@@ -205,3 +205,11 @@ def test_a_stored_series_is_the_same_bytes_whenever_it_is_stored(tmp_path: Path)
             assert member.compress_type == zipfile.ZIP_STORED
             assert member.date_time == (1980, 1, 1, 0, 0, 0)
             assert archive.read(member) == (tmp_path / "in" / member.filename).read_bytes()
+
+
+def test_fields_can_be_left_out_of_every_sidecar(tmp_path: Path) -> None:
+    (tmp_path / "image.nii").touch()
+    (tmp_path / "image.json").write_text('{"AcquisitionTime": "00:00:01.200000", "EchoTime": 0.24}')
+    conversion = Dcm2niix(source=tmp_path, target=tmp_path).parse_output("")
+    assert [one.sidecar for one in conversion.without({"AcquisitionTime"}).images] == [{"EchoTime": 0.24}]
+    assert conversion.without(()) is conversion

@@ -114,7 +114,8 @@ def test_killed_at_ten_random_moments_it_ends_as_if_nothing_had_happened(sample:
         finished.append(site)  # the earlier interrupted runs had left too little to do
         assert len(finished) < 2 * KILLS
         site = Site.make(tmp_path / f"site{len(finished)}")
-        moments[kills] *= 0.9
+        # The machine was busier when the undisturbed run was timed.
+        moments = [0.7 * moment for moment in moments]
     site.ingest(sample.inbox)
     for one in (*finished, site):
         _assert_same_end(one, sample.site)

@@ -72,6 +72,7 @@ def test_a_replayed_call_of_yesterday_is_refused(bell: Bell) -> None:
         (make_body(JOB, State.FINISHED, 6, NOW), "md5=\u00e9\u0000"),
         (make_body(JOB, State.FINISHED, 6, NOW) + b" ", signature(SECRET, make_body(JOB, State.FINISHED, 6, NOW))),
     ],
+    ids=["other secret", "no call", "no JSON", "unsigned", "empty signature", "other method", "altered"],
 )
 def test_a_forged_or_altered_call_is_refused(bell: Bell, body: bytes, header: str) -> None:
     assert bell.door.ring("default", body, header) == FORBIDDEN

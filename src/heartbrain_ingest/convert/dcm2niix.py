@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,16 @@ class Conversion:
     images: tuple[ConvertedImage, ...]
     #: Why there is nothing, as an issue code; None where there is an image.
     code: str | None
+
+    def without(self, names: Collection[str]) -> Conversion:
+        """Give the same images, their sidecars without some fields."""
+        if not names:
+            return self
+        images = tuple(
+            replace(image, sidecar={name: value for name, value in image.sidecar.items() if name not in names})
+            for image in self.images
+        )
+        return replace(self, images=images)
 
 
 @dataclass(frozen=True, kw_only=True)
