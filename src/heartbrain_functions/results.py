@@ -12,6 +12,13 @@ from typing import Any, Final
 RESULT: Final = "result.json"
 #: Version of BIDS that the derivative follows.
 BIDS_VERSION: Final = "1.10.0"
+#: Where the inputs are, seen from a result in the archive (DataAnalysis/<project>/<result>/).
+SOURCE: Final = "../../../ExperimentalData"
+#: What BIDS has no name for yet: maps of models, pages, and what request and result are described by.
+IGNORED: Final = (
+    "*_dwimap.*", "**/*_dwimap.*", "**/*.png", "**/*.html", "**/*_desc-regions_dwi.tsv", "**/*_desc-labels_dseg.tsv",
+    "/function", "/logs", "/result.json", "/specification.json", "/manifest.json", "/history.json", "/error.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,9 @@ class Result:
             "BIDSVersion": BIDS_VERSION,
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": self.function, "Version": self.version}],
+            "SourceDatasets": [{"URL": SOURCE}],
         }
+        (self.folder / ".bidsignore").write_text("\n".join(IGNORED) + "\n")
         (self.folder / "dataset_description.json").write_text(json.dumps(description, indent=2) + "\n")
         content = {
             "ResultType": self.kind,

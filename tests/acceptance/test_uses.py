@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from heartbrain_ingest.bids import validate
 from sample_data import generate
 from sample_data.centre import Centre
 
@@ -106,7 +107,7 @@ def test_the_cron_line_does_the_same_and_finds_nothing_new_the_night_after(place
     before = place.heartbrain("query", "COUNT RECORD")
     done = place.cron("ingest")
     assert done.returncode in (0, 1), done.stderr[-2000:]
-    assert " 0 of them new" in done.stdout
+    assert done.stdout.startswith("Nothing is new: ")
     assert place.heartbrain("query", "COUNT RECORD") == before
 
 
@@ -125,6 +126,11 @@ def test_results_of_the_computing_centre_are_crawled_and_found_by_value(place: P
     assert len(volumes) == len(images)
     analyses = place.find("FIND IVIMAnalysis WITH mean_f > 0.04 AND mean_f < 0.2")
     assert len(analyses) == len(place.find("FIND DiffusionWeightedImage WITH NumberOfBValuesBelow200 >= 4"))
+    folders = sorted((place.site / "archive" / "DataAnalysis").glob("*/*"))
+    assert len(folders) == len(volumes) + len(analyses)
+    for kind in ("ivim", "tissue-volumes"):
+        folder = next(one for one in folders if f"_{kind}_" in one.name)
+        assert [str(error) for error in validate(folder).errors] == []
     shown = place.heartbrain("explain", str(analyses[0]["name"]))
     assert "DICOM files" in shown
     assert "CHANGED" not in shown

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hpc_bridge.catalog import load_function
+from hpc_bridge.plans import make_plan
+from hpc_bridge.protocol import FileEntry, JobSpec, nonce
+from hpc_bridge.protocol.keys import job_name
 
 FUNCTION = Path(__file__).resolve().parents[2] / "hpc_bridge" / "functions" / "freesurfer"
 NAME = "sub-K7Q2ABCD_ses-20230504"
@@ -231,3 +239,45 @@ def test_fastsurfer_is_called_by_its_own_command_line(tmp_path: Path) -> None:
     assert words[words.index("--fs_license") + 1] == str(tmp_path / "license.txt")
     for name in ("stats.py", "segmentation.py"):
         assert (FUNCTION.parent / "fastsurfer" / name).read_bytes() == (FUNCTION / name).read_bytes()
+
+
+def test_in_a_container_the_command_line_is_this(tmp_path: Path) -> None:
+    folder = tmp_path / "freesurfer"
+    shutil.copytree(FUNCTION, folder)
+    (folder / "freesurfer.sif").write_bytes(b"an image")
+    entry = folder / "function.yml"
+    container = f"  runtime: apptainer\n  image: freesurfer.sif\n  sha256: {hashlib.sha256(b'an image').hexdigest()}\n"
+    entry.write_text(entry.read_text(encoding="utf-8").replace("  runtime: none\n", container), encoding="utf-8")
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    spec = JobSpec(
+        job=job_name("site", "R-1", 1),
+        function="freesurfer",
+        version="1.0.0",
+        inputs=(FileEntry(name=f"{NAME}_T1w.nii.gz", size=1, sha256="0" * 64),),
+        created=now,
+        expires=now + timedelta(hours=1),
+        nonce=nonce(),
+    )
+    attempt, inputs, keep = tmp_path / "attempt", tmp_path / "in", tmp_path / "kept"
+    attempt.mkdir()
+    function = load_function(folder)
+    plan = make_plan(
+        spec, function, {}, folder=attempt, inputs=inputs, isolation="required", most=1 << 40, python="", keep=keep
+    )
+    words = ["".join(piece.get("text", "<" + piece.get("path", "") + ">") for piece in item) for item in plan["argv"]]
+    program = words.index(str(folder / "freesurfer.sif")) + 1
+    assert words[:3] == ["apptainer", "exec", "--containall"]
+    assert [words[at + 1] for at, word in enumerate(words[:program]) if word == "--bind"] == [
+        f"{inputs}:/input:ro",
+        "<output>:/output:rw",
+        f"{attempt}:/work:ro",
+        f"{folder}:/mnt/0:ro",
+        "<status>:/mnt/1:rw",
+        f"{keep}:/mnt/2:rw",
+    ]
+    assert words[program:] == [
+        *("python3", "/mnt/0/segmentation.py", "--program", "freesurfer", "--input", "/input", "--output", "/output"),
+        *("--status", "/mnt/1", "--function", "/mnt/0", "--keep", "/mnt/2", "--cpus", "4"),
+    ]
+    assert keep.is_dir()
+    assert (plan["minutes"], plan["network"]) == (720, False)

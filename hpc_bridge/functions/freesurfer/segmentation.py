@@ -34,6 +34,11 @@ KEPT = (
     "mri/aparc.DKTatlas+aseg*.mgz", "mri/wmparc.mgz", "surf/?h.white", "surf/?h.pial", "surf/?h.thickness",
     "label/?h.aparc*.annot",
 )  # fmt: skip
+#: What BIDS has no name for.
+IGNORED = (
+    "/freesurfer", "/*_morph.tsv", "/function", "/logs",
+    "/result.json", "/specification.json", "/manifest.json", "/history.json", "/error.json",
+)  # fmt: skip
 #: Lines of a table that name the machine, a user or folders of the computing centre.
 _PRIVATE = re.compile(r"#\s*(user|hostname|SUBJECTS_DIR|cmdline|InVolFile |ColorTable |sysname|machine)")
 #: recon-all tells about so many steps.
@@ -211,7 +216,9 @@ def write_result(output: Path, *, program: str, image: Path, subject: Path, resu
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": program, "Version": version}],
+        "SourceDatasets": [{"URL": "../../../ExperimentalData"}],  # as the result lies in the archive
     }
+    (output / ".bidsignore").write_text("\n".join(IGNORED) + "\n", encoding="utf-8")
     (output / "dataset_description.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     (output / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
