@@ -15,6 +15,8 @@ import yaml
 #: What the demo sets apart from what `hpc-bridge init` writes: small machines have few cores and little room.
 _CHANGES: Final = {"limits": {"free_bytes": 0, "jobs_at_once": 4}, "isolation": "best-effort"}
 _PATIENCE_SECONDS: Final = 600.0
+#: Between two rounds, so that they leave the processors to the jobs.
+_PAUSE_SECONDS: Final = 1.0
 
 
 class Centre:
@@ -61,6 +63,7 @@ class Centre:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{report['open']} jobs are not over")
             self.tick()
+            time.sleep(_PAUSE_SECONDS)
 
     def _agent(self, *arguments: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(_output("hpc-bridge", *arguments, "--home", str(self._home)))

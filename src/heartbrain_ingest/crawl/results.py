@@ -1,7 +1,8 @@
 """Converters for a result: a folder in DataAnalysis becomes one record, whatever function made it.
 
 `result.json` says what came out: `ResultType`, `Function`, `Version`, `Request`, `Parameters`, `Digest`, `Inputs`
-(their paths in LinkAhead), `Values` (name, value, unit) and `Files` (path, role). A new function needs no new rule.
+(their paths in LinkAhead), `Values` (name, value, unit), `Notes` (code, text) and `Files` (path, role). A new function
+needs no new rule.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class ResultConverter(TypedConverter):
             "FunctionVersion": content.get("Version"),
             "Parameters": content.get("Parameters"),
             "ContainerDigest": content.get("Digest"),
+            "ResultNotes": "\n".join(str(one.get("text", "")) for one in _objects(content.get("Notes"))) or None,
         }
         other: dict[str, object] = {}
         for one in _objects(content.get("Values")):

@@ -215,7 +215,7 @@ def make_result(
     request: Request, outcome: Outcome, reported: dict[str, Any], *, inputs: list[str], files: list[str]
 ) -> dict[str, Any]:
     """Make result.json: the function says what came out; who asked, of what, with which program is known here."""
-    values = reported.get("Values")
+    values, notes = reported.get("Values"), reported.get("Notes")
     said = reported.get("Files")
     roles = {
         str(one.get("path")): str(one.get("role", ""))
@@ -233,6 +233,7 @@ def make_result(
         "Parameters": json.loads(request.parameters or "{}"),
         "Inputs": inputs,
         "Values": values if isinstance(values, list) else [],
+        "Notes": notes if isinstance(notes, list) else [],
         "Files": [{"path": path, "role": roles.get(path, "")} for path in sorted(files)],
     }
 
