@@ -23,6 +23,8 @@ import stats
 
 VERSION = "1.0.0"
 PROGRAMS = {"freesurfer": "bin/recon-all", "fastsurfer": "run_fastsurfer.sh"}
+#: What a program makes in the subject's folder when all is done.
+DONE = {"freesurfer": "scripts/recon-all.done", "fastsurfer": "scripts/recon-surf.done"}
 #: Where the programs are when nothing else is said; a file `place` beside this one names another folder.
 PLACES = {
     "freesurfer": ("/usr/local/freesurfer", "/opt/freesurfer", "/usr/local/freesurfer/*"),
@@ -245,17 +247,18 @@ def work(options: argparse.Namespace) -> None:
 def segment_and_read(options: argparse.Namespace, image: Path, home: Path, licence: Path, subjects: Path) -> None:
     """Run the program if it has not run to its end, and read what is there."""
     subject = subjects / image.name.split("_T1w")[0]
-    resumed = (subject / "mri" / "orig").is_dir()
-    if not (subject / "scripts" / "recon-all.done").is_file():
+    # FastSurfer takes about an hour and begins anew.
+    resumed = options.program == "freesurfer" and (subject / "mri" / "orig").is_dir()
+    if not (subject / DONE[options.program]).is_file():
         command = command_of(
             options.program, home, image=image, subject=subject.name, subjects=subjects,
             cpus=options.cpus, licence=licence, fresh=not resumed,
         )  # fmt: skip
-        if resumed and options.program == "freesurfer":
+        if resumed:
             for lock in (subject / "scripts").glob("IsRunning*"):
                 lock.unlink()
-        elif subject.exists() and options.program == "freesurfer":
-            shutil.rmtree(subject)  # recon-all refuses a folder without its first file
+        elif subject.exists():
+            shutil.rmtree(subject)  # both refuse a folder that they did not begin now
         started = time.monotonic()
         segment(command, home, licence, subject, options.status)
         print(f"segmented in {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201 - the job's log
