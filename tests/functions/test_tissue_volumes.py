@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +124,14 @@ def test_an_image_without_a_brain_is_refused_in_plain_words(
     assert problem["code"] == code
     assert problem["message"] in capsys.readouterr().err
     assert not (output / "result.json").exists()
+
+
+@pytest.mark.shared_data
+def test_a_real_t1_weighted_image_of_a_fruit_has_no_brain(tmp_path: Path, shared_data: Path) -> None:
+    folder, output = tmp_path / "input", tmp_path / "output"
+    folder.mkdir()
+    source = shared_data / "dicom" / "ge_hdxt_t1w_deident_codes" / "dicom"
+    command = [sys.executable, "-m", "dcm2niix", "-z", "y", "-f", "sub-01_T1w", "-o", str(folder), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert main("tissue_volumes", "", run, ["--input", str(folder), "--output", str(output)]) == 3
+    assert json.loads((output / "error.json").read_text())["code"] == "NO_BRAIN"
