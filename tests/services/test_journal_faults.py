@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +31,13 @@ JOBS = [keys.job_name("site", f"request-{number}", 1) for number in range(12)]
 
 def now() -> datetime:
     return datetime.now(tz=UTC)
+
+
+def wait_until(count: Callable[[], int], *, at_least: int, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while count() < at_least:
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
 
 
 class Agent(threading.Thread):
@@ -86,15 +94,20 @@ def test_each_event_has_one_winner_who_knows_it_although_the_server_is_killed(fr
     ]
     for agent in agents:
         agent.start()
-    for _ in range(3):
-        time.sleep(0.3)
+
+    def troubles() -> int:
+        return sum(agent.troubles for agent in agents)
+
+    for won in (5, 20, 35):  # of 60 events: there is work left whenever the server dies
+        wait_until(lambda: sum(len(agent.won) for agent in agents), at_least=won)
+        before = troubles()
         fragile_rgw.gateway.kill()
-        time.sleep(0.2)
+        wait_until(troubles, at_least=before + 1)
         fragile_rgw.start_gateway()
     for agent in agents:
         agent.join(timeout=90)
+        assert not agent.is_alive()
         assert agent.problem is None
-    assert sum(agent.troubles for agent in agents) > 0
     standings = rdm.standings()
     assert {job: standing.state for job, standing in standings.items()} == dict.fromkeys(JOBS, State.FINISHED)
     for job in JOBS:
