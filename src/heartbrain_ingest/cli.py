@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "doctor": "heartbrain_ingest.commands.doctor:doctor",
     "quarantine": "heartbrain_ingest.commands.quarantine:quarantine",
     "remap": "heartbrain_ingest.commands.remap:remap",
+    "serve": "heartbrain_ingest.commands.serve:serve",
     "crate": "heartbrain_ingest.commands.crate:crate",
 }
 

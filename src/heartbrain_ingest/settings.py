@@ -192,6 +192,30 @@ class Bridge(Section):
     output_gib: float = Field(64.0, gt=0, description="Largest result that is taken. Unit: GiB.")
 
 
+class Portal(Section):
+    """The web page."""
+
+    host: str = Field("127.0.0.1", description="Address that the portal listens on; `0.0.0.0` is every one.")
+    port: int = Field(8080, ge=0, le=65535, description="Port that the portal listens on; 0 takes a free one.")
+    certificate: Path | None = Field(None, description="TLS certificate chain (PEM); without it, plain HTTP.")
+    private_key: Path | None = Field(None, description="Private key of the certificate (PEM).")
+    behind_tls: bool = Field(
+        False,
+        description="A proxy in front of the portal speaks TLS; cookies are sent by https only, and the proxy's word "
+        "on who calls is taken.",
+    )
+    hosts: tuple[str, ...] = Field((), description="Names that the portal answers to; none given: to every name.")
+    session_hours: float = Field(8.0, gt=0, description="Who did nothing for so long logs in again. Unit: hours.")
+    logins_per_minute: int = Field(
+        5, ge=1, description="Failed log-ins that one name or one address may have in a minute."
+    )
+    linkahead_seconds: float = Field(
+        20.0, gt=0, description="A LinkAhead server that takes longer is said not to answer. Unit: seconds."
+    )
+    steward_role: str = Field("administration", description="LinkAhead role that sees the steward's page.")
+    page_size: int = Field(50, ge=1, le=500, description="Rows on a page of results.")
+
+
 class Settings(Section):
     """Everything a site can set."""
 
@@ -207,6 +231,7 @@ class Settings(Section):
     defacing: Defacing = Field(Defacing(), description="Whether faces are taken out of anatomical images.")
     linkahead: LinkAhead = Field(LinkAhead(), description="Which LinkAhead holds the records.")
     bridge: Bridge = Field(Bridge(), description="How requests get to computing centres.")
+    portal: Portal = Field(Portal(), description="The web page.")
 
     @property
     def database(self) -> Path:
@@ -276,9 +301,10 @@ def load_settings(path: Path) -> Settings:
     link = settings.linkahead
     places = {name: base / place for name in ("ini", "database") if (place := getattr(link, name))}
     linkahead = link.model_copy(update=places)
-    return settings.model_copy(
-        update={"folders": folders, "linkahead": linkahead, "bridge": _absolute(settings.bridge, base)}
-    )
+    tls = {name: base / place for name in ("certificate", "private_key") if (place := getattr(settings.portal, name))}
+    portal = settings.portal.model_copy(update=tls)
+    bridge = _absolute(settings.bridge, base)
+    return settings.model_copy(update={"folders": folders, "linkahead": linkahead, "bridge": bridge, "portal": portal})
 
 
 def _absolute(bridge: Bridge, base: Path) -> Bridge:

@@ -55,11 +55,19 @@ class InProcessResponse(CaosDBHTTPResponse):
 
 
 class InProcessConnection(CaosDBServerConnection):
-    """Carries requests of the client to an application in the same process."""
+    """Carries requests of the client to an application in the same process.
+
+    Parameters
+    ----------
+    application
+        The embedded LinkAhead.
+    user
+        Who asks; None when the session token of each request says it, as over HTTP.
+    """
 
     _base_path = "inprocess:"
 
-    def __init__(self, application: Application, user: User) -> None:
+    def __init__(self, application: Application, user: User | None) -> None:
         self._application = application
         self._user = user
 

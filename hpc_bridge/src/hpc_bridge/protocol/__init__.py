@@ -2,6 +2,7 @@
 
 from hpc_bridge.digests import nonce
 from hpc_bridge.protocol import keys
+from hpc_bridge.protocol.calls import HEADER as SIGNATURE_HEADER
 from hpc_bridge.protocol.calls import check_call
 from hpc_bridge.protocol.documents import (
     Description,
@@ -35,10 +36,9 @@ from hpc_bridge.protocol.parameters import check_schema, fill
 from hpc_bridge.protocol.signing import SigningKey, VerifyKey, canonical, load_keys, sign, verify
 
 __all__ = [
-    "FINAL", "OPEN", "TRANSITIONS", "WRITERS", "Conclusion", "Description", "Event", "EventRecord", "FileEntry",
-    "Heartbeat", "History", "JobSpec", "Journal", "Manifest", "OutputRules", "Receipt", "Side", "SigningKey",
-    "Standing", "State", "VerifyKey", "advance", "canonical", "check_call",
-    "check_schema", "close", "conclude", "describe_file",
-    "expire", "fetch", "fill", "keys", "load_keys", "nonce", "publish", "read_manifest", "read_spec", "sign",
-    "sign_manifest", "sign_spec", "sweep", "verify", "wish_cancel",
+    "FINAL", "OPEN", "SIGNATURE_HEADER", "TRANSITIONS", "WRITERS", "Conclusion", "Description", "Event",
+    "EventRecord", "FileEntry", "Heartbeat", "History", "JobSpec", "Journal", "Manifest", "OutputRules", "Receipt",
+    "Side", "SigningKey", "Standing", "State", "VerifyKey", "advance", "canonical", "check_call", "check_schema",
+    "close", "conclude", "describe_file", "expire", "fetch", "fill", "keys", "load_keys", "nonce", "publish",
+    "read_manifest", "read_spec", "sign", "sign_manifest", "sign_spec", "sweep", "verify", "wish_cancel",
 ]  # fmt: skip

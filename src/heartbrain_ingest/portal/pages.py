@@ -1,0 +1,127 @@
+"""How a page is made: templates, texts in the visitor's language, numbers and dates as read there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_decimal
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from heartbrain_ingest.portal.texts import LANGUAGES, best_language, language_name, translations
+from heartbrain_ingest.portal.visitors import Visitor
+from heartbrain_ingest.settings import Settings
+
+LANGUAGE_COOKIE = "heartbrain-language"
+_NOTHING = "\N{EN DASH}"
+#: What `_` marks in the code of a page.
+Translate = Callable[[str], str]
+
+
+def render(request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
+    """Make a page from a template.
+
+    A template has, besides `facts`: `visitor` (None before the log-in), `csrf`, `language`, `languages`,
+    `static(path)`, `path`, `is_steward`, the functions `_` and `ngettext`, and the filters `number`, `date`, `moment`
+    and `segment`.
+    """
+    visitor = visitor_of(request)
+    settings = settings_of(request)
+    page = _environment(language_of(request)).get_template(template)
+    text = page.render(
+        visitor=visitor,
+        csrf=request.scope.get("csrf", ""),
+        languages=[(one, language_name(one)) for one in LANGUAGES],
+        path=request.url.path,
+        is_steward=visitor is not None and settings.portal.steward_role in visitor.roles,
+        **facts,
+    )
+    return HTMLResponse(text, status_code=status)
+
+
+def go(path: str, **query: str) -> Response:
+    """Send the browser to another page of the portal, after a change."""
+    return RedirectResponse(f"{path}?{urlencode(query)}" if query else path, status_code=303)
+
+
+def language_of(request: Request) -> str:
+    """Give the language of a request."""
+    return best_language(request.headers.get("accept-language", ""), request.cookies.get(LANGUAGE_COOKIE, ""))
+
+
+def translator(request: Request) -> Translate:
+    """Give what turns an English text into the visitor's language; call it `_`, so that texts are found."""
+    return translations(language_of(request)).gettext
+
+
+def visitor_of(request: Request) -> Visitor | None:
+    """Give who asks; None before the log-in."""
+    visitor: Visitor | None = request.scope.get("visitor")
+    return visitor
+
+
+def logged_in(request: Request) -> Visitor:
+    """Give who asks, on a page that only opens after the log-in."""
+    visitor = visitor_of(request)
+    if visitor is None:
+        raise AssertionError("the guard lets nobody in without a log-in")
+    return visitor
+
+
+def settings_of(request: Request) -> Settings:
+    """Give the site's settings."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+@cache
+def static(path: str) -> str:
+    """Give the address of a file of the portal's own; it changes with the file's content."""
+    content = (resources.files("heartbrain_ingest.portal") / "static" / path).read_bytes()
+    return f"/static/{path}?{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+@cache
+def _environment(language: str) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("heartbrain_ingest.portal"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    environment.globals.update(static=static, language=language)
+    environment.filters.update(
+        number=lambda value: _number(value, language),
+        date=lambda value: format_date(value, "medium", locale=language),
+        moment=lambda value: _moment(value, language),
+        segment=lambda value: quote(str(value), safe=""),
+    )
+    return environment
+
+
+def _number(value: float | None, language: str) -> str:
+    if value is None:
+        return _NOTHING
+    if isinstance(value, int) or abs(value) >= 1e5:  # noqa: PLR2004 - digits after the point say nothing any more
+        return str(format_decimal(round(value), locale=language))
+    # Four significant digits.
+    rounded = float(f"{value:.4g}")
+    if rounded and abs(rounded) < 1e-3:  # noqa: PLR2004 - zeros after the point are hard to count
+        return f"{rounded:.3g}"
+    return str(format_decimal(rounded, format="#,##0.######", locale=language))
+
+
+def _moment(value: datetime | None, language: str) -> str:
+    return _NOTHING if value is None else str(format_datetime(value.astimezone(), "short", locale=language))
