@@ -19,7 +19,10 @@ PROGRAM = Path(sys.executable).with_name("heartbrain")
 
 
 def _commands(group: click.Group, name: str = "heartbrain") -> Iterator[tuple[str, click.Command]]:
-    for word, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for word in group.list_commands(context):
+        command = group.get_command(context, word)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from _commands(command, f"{name} {word}")
         else:
@@ -67,15 +70,45 @@ def test_init_makes_a_site_whose_identified_folders_only_the_owner_reads(tmp_pat
     assert stat.S_IMODE((tmp_path / "site" / "state" / "pseudonyms.yml").stat().st_mode) == 0o600
 
 
+def test_init_lets_one_person_into_the_portal_whose_password_only_the_owner_reads(tmp_path: Path) -> None:
+    from linkahead_embedded.auth import Gate
+    from linkahead_embedded.bootstrap import open_application
+
+    shown = CliRunner().invoke(main, ["init", str(tmp_path)], catch_exceptions=False).output
+    note = tmp_path / "state" / "first-login.txt"
+    assert str(note) in shown
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    name, password = note.read_text(encoding="ascii").split()
+    gate = Gate(open_application(tmp_path / "state" / "linkahead.db").database)
+    assert gate.login(name, password)
+    assert gate.login(name, "another") is None
+    assert gate.roles(name) == ("administration",)
+
+
+def test_a_user_gets_a_role_and_a_password(tmp_path: Path) -> None:
+    from linkahead_embedded.auth import Gate
+    from linkahead_embedded.bootstrap import open_application
+
+    file = str(tmp_path / "linkahead.db")
+    runner = CliRunner(env={"HEARTBRAIN_LINKAHEAD_PASSWORD": "one two three"})
+    for role in ("readonly", "researcher"):
+        done = runner.invoke(main, ["linkahead", "user", "clara", "--role", role, "--database", file])
+        assert done.exit_code == 0, done.output
+        assert "one two three" not in done.output
+    gate = Gate(open_application(file).database)
+    assert gate.login("clara", "one two three")
+    assert gate.roles("clara") == ("researcher",)
+
+
 def test_init_again_changes_nothing(tmp_path: Path) -> None:
     CliRunner().invoke(main, ["init", str(tmp_path)], catch_exceptions=False)
     (tmp_path / "heartbrain.yml").write_text("responsible: Somebody\n", encoding="utf-8")
     (tmp_path / "crawler_config" / "lab.yml").write_text("mine", encoding="utf-8")
-    key = (tmp_path / "state" / "pseudonyms.yml").read_bytes()
+    secrets = [(tmp_path / "state" / name).read_bytes() for name in ("pseudonyms.yml", "first-login.txt")]
     CliRunner().invoke(main, ["init", str(tmp_path)], catch_exceptions=False)
     assert (tmp_path / "heartbrain.yml").read_text(encoding="utf-8") == "responsible: Somebody\n"
     assert (tmp_path / "crawler_config" / "lab.yml").read_text(encoding="utf-8") == "mine"
-    assert (tmp_path / "state" / "pseudonyms.yml").read_bytes() == key
+    assert [(tmp_path / "state" / name).read_bytes() for name in ("pseudonyms.yml", "first-login.txt")] == secrets
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,14 @@ def init(folder: Path) -> None:
 
     Example: heartbrain init /srv/heartbrain
     """
-    from heartbrain_ingest.site import make_site
+    from heartbrain_ingest.settings import load_settings
+    from heartbrain_ingest.site import FIRST_LOGIN, make_site
 
     settings = make_site(folder)
     click.echo(f"The site is ready. Its settings: {settings}")
+    login = load_settings(settings).folders.state / FIRST_LOGIN
+    if login.is_file():
+        click.echo(f"Name and password for the portal (`heartbrain serve`): in {login}")
     click.echo(f"Next: heartbrain ingest --settings {settings} --inbox FOLDER")
 
 

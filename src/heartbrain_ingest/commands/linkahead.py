@@ -83,6 +83,40 @@ def serve(
     )
 
 
+@linkahead.command("user")
+@settings_option
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["administration", "researcher", "readonly"]),
+    default="researcher",
+    show_default=True,
+    help="administration: everything; researcher: ask, run functions; readonly: ask.",
+)
+@click.option("--database", type=click.Path(path_type=Path), help="Database file  [default: the site's]")
+@click.option("--password", envvar="HEARTBRAIN_LINKAHEAD_PASSWORD", hidden=True)
+@click.pass_context
+def user(ctx: click.Context, name: str, role: str, database: Path | None, password: str | None) -> None:
+    """Let NAME log in to the embedded LinkAhead and the portal, or give NAME a new password or role.
+
+    The password comes from the environment variable HEARTBRAIN_LINKAHEAD_PASSWORD; without it, it is asked for.
+
+    Example: heartbrain linkahead user clara --role researcher
+    """
+    from linkahead_embedded.accounts import set_account
+    from linkahead_embedded.bootstrap import open_application
+
+    if database is None:
+        settings = settings_of(ctx)
+        if settings.linkahead.ini is not None:
+            raise click.UsageError("the site uses a LinkAhead server: its administrator makes the users there")
+        database = settings.database
+    if not password:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    set_account(open_application(database), name, str(password), role)
+    click.echo(f"{name} may log in; role: {role}")
+
+
 @linkahead.command("backup")
 @settings_option
 @click.argument("file", type=click.Path(path_type=Path))
