@@ -102,14 +102,16 @@ def ingest(
     """
     from heartbrain_ingest.pipeline import Run
     from heartbrain_ingest.report import RunOptions
+    from heartbrain_ingest.runs import noted
     from heartbrain_ingest.shown import ShownProgress, report_data, report_lines, start_log
 
     settings = settings_of(ctx)
     start_log(settings.folders.logs)
     workers = 1 if executor == "serial" else jobs
     options = RunOptions(inbox=inbox, dry_run=dry_run, session=session, jobs=workers)
-    with ShownProgress() as progress:
+    with ShownProgress() as progress, noted(settings) as done:
         report = Run(settings, options, progress).execute()
+        done.append(report)
     if as_json:
         click.echo(json.dumps(report_data(report), indent=2))
     else:

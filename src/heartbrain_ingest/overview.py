@@ -71,8 +71,18 @@ class Status:
         }
 
 
-def site_status(settings: Settings, *, with_files: bool = False) -> Status:
-    """Count what the ledger holds; name the files in quarantine where asked."""
+def site_status(settings: Settings, *, with_files: bool = False, with_requests: bool = True) -> Status:
+    """Count what the ledger holds.
+
+    Parameters
+    ----------
+    settings
+        The site.
+    with_files
+        Name the files in quarantine.
+    with_requests
+        Count the requests; this connects the process's LinkAhead client.
+    """
     ledger = Ledger(settings.ledger)
     paths: dict[str, list[str]] = {}
     try:
@@ -97,7 +107,7 @@ def site_status(settings: Settings, *, with_files: bool = False) -> Status:
         quiet_s=settings.inbox.quiet_minutes * 60,
         noted=noted,
         running=owner.described() if held and owner else None,
-        requests=_requests(settings),
+        requests=_requests(settings) if with_requests else {},
         ignored={code: count for (outcome, code), count in sorted(counts.items()) if outcome == Outcome.IGNORED},
     )
 
