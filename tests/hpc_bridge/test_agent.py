@@ -148,6 +148,13 @@ def test_a_program_that_fails_says_so_with_its_logs(quick: Site, tmp_path: Path)
         ("pass", "required output report.json is missing"),
         ("open('report.json','w').write('x' * 2000)", "more outputs"),
         ("[open(f'{n}','w') for n in range(20)]", "more outputs"),
+        ("open('report\\u00a0(1).json','w')", r"name can't be used: 'report\xa0(1).json'"),
+        ("open('a\\\\b','w')", "name can't be used"),
+        ("open('a\\nb','w')", "name can't be used"),
+        ("open('x' * 201,'w')", "name can't be used"),
+        ("open(b'\\xff','w')", r"name can't be used: '\udcff'"),
+        ("import os; os.symlink('x', b'\\xff')", r"link or a device: '\udcff'"),
+        ("import os; os.makedirs('d/' * 16); open('d/' * 16 + 'x', 'w')", "name can't be used"),
     ],
 )
 def test_outputs_that_are_not_what_was_agreed_are_no_result(quick: Site, script: str, reason: str) -> None:
@@ -155,6 +162,38 @@ def test_outputs_that_are_not_what_was_agreed_are_no_result(quick: Site, script:
     job = quick.ask(outputs={"max_bytes": 1000, "max_files": 10}).job
     assert quick.until(job).state is State.FAILED
     assert reason in quick.conclusion(job).message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b'{"run":"../../..","exit_code":0}',
+        b'{"run":"run-1","exit_code":0,"outputs":[{"name":"../x","size":0,"sha256":"' + b"0" * 64 + b'"}]}',
+    ],
+)
+def test_an_exit_file_that_cannot_be_read_ends_its_own_job_alone(quick: Site, tmp_path: Path, body: bytes) -> None:
+    job = quick.ask(parameters={"wait": 60}).job
+    quick.until(job, State.RUNNING)
+    claim = next(quick.home.glob("scratch/attempts/*/0/claim"))
+    (claim.parent / "exit.json").write_bytes(body)
+    other = quick.ask("R2").job
+    assert quick.until(job).state is State.FAILED
+    assert "exit file can't be read" in quick.conclusion(job).message
+    fetch(quick.rdm, quick.conclusion(job), tmp_path / "result")
+    assert (tmp_path / "result/logs/stdout.txt").is_file()
+    assert quick.until(other).state is State.FINISHED
+
+
+def test_logs_that_no_record_can_hold_stay_where_they_are(quick: Site) -> None:
+    (quick.home / "functions" / "checksum-report" / "report.py").write_text(
+        "for n in range(100): open(f'../logs/{n:03d}', 'w')\nopen(b'../logs/\\xff', 'w')\nopen('report.json', 'w')\n"
+        "open('SHA256SUMS', 'w')"
+    )
+    job = quick.ask().job
+    assert quick.until(job).state is State.FINISHED
+    assert [one.name for one in quick.conclusion(job).logs][:2] == ["000", "001"]
+    assert len(quick.conclusion(job).logs) == 64
 
 
 def test_a_job_has_no_network(quick: Site) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hpc_bridge.errors import CatalogueError, DocumentError, ParameterError, RefusedError
 from hpc_bridge.protocol import EventRecord, JobSpec, State, check_schema, fill, keys
 from hpc_bridge.protocol.documents import MAX_INPUTS, ScaledAmount
+from hpc_bridge.wrapper import is_plain
 from tests.hpc_bridge.stores import make_spec
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -27,17 +28,25 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", "./a", "a\x00b", "a\nb", "a\\b", "~/x", "~root",
-     "x" * 201, "/".join(["d"] * 17), "a/" * 300 + "b", "\u202etxt", "a\ud800"],
-)  # fmt: skip
+REFUSED_NAMES = [
+    "", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", "./a", "a\x00b", "a\nb", "a\\b", "~/x", "~root", "x" * 201,
+    "/".join(["d"] * 17), "a/" * 300 + "b", "\u202etxt", "a\udc80",
+]  # fmt: skip
+PLAIN_NAMES = ["a", "sub-1/dwi/x.nii.gz", "ü b.txt", "-rf", ".hidden", "..a", "$(id)"]
+
+
+@pytest.mark.parametrize("name", REFUSED_NAMES)
 def test_a_name_that_is_no_plain_relative_path_is_refused(name: str) -> None:
     with pytest.raises(RefusedError):
         keys.plain_name(name)
 
 
-@pytest.mark.parametrize("name", ["a", "sub-1/dwi/x.nii.gz", "ü b.txt", "-rf", ".hidden", "..a", "$(id)"])
+@pytest.mark.parametrize("name", [*REFUSED_NAMES, *PLAIN_NAMES])
+def test_the_wrapper_knows_which_names_are_refused(name: str) -> None:
+    assert is_plain(name) is (name in PLAIN_NAMES)
+
+
+@pytest.mark.parametrize("name", PLAIN_NAMES)
 def test_a_plain_name_is_taken_as_it_is(name: str) -> None:
     assert keys.plain_name(name) == name
 

@@ -8,7 +8,7 @@ each batch job's name is handed in at most once, and one that was not seen again
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -113,7 +113,7 @@ class Agent:
         standings = self.journal.standings()
         notes = {job: self._note(standing) for job, standing in standings.items()}
         mine = {job: note for job, note in notes.items() if note and note.writer == self.name}
-        self._survey(mine.values())
+        self._survey(mine)
         stopped, draining = (self.home / STOP).exists(), (self.home / DRAIN).exists()
         room = self.settings.limits.jobs_at_once - sum(standings[job].state in OPEN for job in mine)
         for job in sorted(standings, key=lambda one: (standings[one].state is State.NEW, one)):
@@ -180,6 +180,8 @@ class Agent:
             self.report.problem(f"{job}: {problem}")
         except OSError as problem:
             self.report.problem(f"{job}: {type(problem).__name__}: {problem.strerror}")
+        except ValueError as problem:  # what a job left that no record can hold; the values may be anybody's
+            self.report.problem(f"{job}: {type(problem).__name__}: what it left can't be used")
 
     def _note(self, standing: Standing) -> Note | None:
         """Give what is known of a job; read its newest event only when the listing shows one that is not known."""
@@ -201,17 +203,15 @@ class Agent:
                 self.desk.write_note(standing.job, fresh)
         return fresh
 
-    def _survey(self, notes: Iterable[Note]) -> None:
+    def _survey(self, notes: Mapping[str, Note]) -> None:
         """Ask the batch system once, and only when something of ours may be in it."""
         waiting = {State.SUBMITTING, State.RUNNING} | FINAL
-        live = {
-            note.attempt
-            for note in notes
-            if note.attempt
-            and note.state in waiting
-            and not note.over_since
-            and self.desk.exit_of(note.attempt) is None
-        }
+        live: set[str] = set()
+        for job, note in notes.items():
+            if note.attempt and note.state in waiting and not note.over_since:
+                with self.guarded(job):
+                    if self.desk.exit_of(note.attempt) is None:
+                        live.add(note.attempt)
         if not live:
             return
         try:

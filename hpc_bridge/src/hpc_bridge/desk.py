@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hpc_bridge.bucket.files import write_whole
 from hpc_bridge.catalog import image_digest
 from hpc_bridge.digests import digest
 from hpc_bridge.protocol import FileEntry, JobSpec, Receipt, State, canonical
-from hpc_bridge.wrapper import CLAIM, EXIT, PLAN, REVOKED, link_new
+from hpc_bridge.wrapper import CLAIM, EXIT, PLAN, RC_BROKEN, REVOKED, link_new
 
 
 class Note(BaseModel):
@@ -53,11 +53,11 @@ class Note(BaseModel):
 
 
 class ExitRecord(BaseModel):
-    """What the wrapper wrote last."""
+    """What the wrapper wrote last; no `run` says that nothing is known of it."""
 
     model_config = ConfigDict(frozen=True)
 
-    run: str
+    run: str = Field(pattern=r"^(run-[0-9]{1,3})?$")
     exit_code: int
     problem: str = ""
     outputs: tuple[FileEntry, ...] = ()
@@ -198,10 +198,16 @@ class Desk:
         return None
 
     def exit_of(self, attempt: str) -> ExitRecord | None:
-        """Give what the wrapper wrote last; None while it has not."""
-        with contextlib.suppress(FileNotFoundError):
+        """Give what the wrapper wrote last; None while it has not.
+
+        One that can't be read ends the job as well: a job can write there, and its folder may be damaged.
+        """
+        try:
             return ExitRecord.model_validate_json((self.attempt_folder(attempt) / EXIT).read_bytes())
-        return None
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return ExitRecord(run="", exit_code=RC_BROKEN, problem="its exit file can't be read")
 
     def progress_of(self, attempt: str) -> float | None:
         """Give how far an attempt says it is, 0 to 1."""

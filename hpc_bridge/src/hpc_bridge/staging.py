@@ -13,8 +13,9 @@ from hpc_bridge.desk import Desk, ExitRecord
 from hpc_bridge.digests import file_digest
 from hpc_bridge.errors import RefusedError, SpaceError, VerificationError
 from hpc_bridge.protocol import FileEntry, JobSpec, keys
-from hpc_bridge.protocol.documents import OutputEntry
+from hpc_bridge.protocol.documents import MAX_LOGS, OutputEntry
 from hpc_bridge.protocol.exchange import in_parallel
+from hpc_bridge.wrapper import is_plain
 
 #: The end of a log is what tells; the rest of a larger one stays in scratch.
 MAX_LOG_BYTES = 8 << 20
@@ -59,13 +60,13 @@ def send_logs(bucket: Bucket, desk: Desk, job: str, attempt: str) -> tuple[FileE
     """Store all that was said about an attempt, and give its list."""
     folder = desk.attempt_folder(attempt)
     record = desk.exit_of(attempt)
-    runs = [folder / record.run] if record else sorted(folder.glob("run-*"))[-1:]
+    runs = [folder / record.run] if record and record.run else sorted(folder.glob("run-*"))[-1:]
     paths = {path.name: path for run in runs for path in sorted((run / "logs").glob("*"))}
     paths |= {path.name: path for path in sorted(folder.glob("*.out"))}
-    entries = []
+    entries: list[FileEntry] = []
     for name, path in paths.items():
-        if path.is_symlink() or not path.is_file():
-            continue
+        if path.is_symlink() or not path.is_file() or not is_plain(name) or len(entries) == MAX_LOGS:
+            continue  # a job without a container can put there what it likes
         ready = _shortened(path)
         entry = FileEntry(name=name, size=ready.stat().st_size, sha256=file_digest(ready))
         bucket.upload(ready, keys.log_file(job, attempt, name), sha256=entry.sha256)

@@ -32,6 +32,7 @@ RC_REVOKED = 75
 RC_BROKEN = 70
 _GRACE_SECONDS = 5
 _MOST_ERROR_BYTES = 1 << 16
+_MAX_NAME_BYTES, _MAX_PART_BYTES, _MAX_NAME_DEPTH = 512, 200, 16
 #: What the batch system tells a job that helps to understand a run afterwards; no names of people, no tokens.
 REPORTED = (
     "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_PARTITION", "SLURM_CPUS_ON_NODE",
@@ -188,6 +189,9 @@ def listed(folder: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     total = 0
     for path in sorted(_files(folder)):
+        name = path.relative_to(folder).as_posix()
+        if not is_plain(name):
+            raise RuntimeError(f"an output's name can't be used: {ascii(name)[:200]}")
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -197,9 +201,21 @@ def listed(folder: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
             digest = hashlib.sha256()
             while block := file.read(1 << 20):
                 digest.update(block)
-        name = path.relative_to(folder).as_posix()
         entries.append({"name": name, "size": size, "sha256": digest.hexdigest()})
     return entries
+
+
+def is_plain(name: str) -> bool:
+    """Say whether the protocol takes a file's name: the rule of `protocol.keys.plain_name`, which is not here."""
+    parts = name.split("/")
+    return (
+        len(parts) <= _MAX_NAME_DEPTH
+        and all(part not in {"", ".", ".."} and len(os.fsencode(part)) <= _MAX_PART_BYTES for part in parts)
+        and len(os.fsencode(name)) <= _MAX_NAME_BYTES
+        and name.isprintable()
+        and "\\" not in name
+        and not name.startswith("~")
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -207,7 +223,7 @@ def _files(folder: Path) -> Iterator[Path]:
         for name in [*folders, *names]:
             path = Path(top) / name
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
-                raise RuntimeError(f"an output is a link or a device: {path.relative_to(folder)}")
+                raise RuntimeError(f"an output is a link or a device: {ascii(str(path.relative_to(folder)))[:200]}")
         yield from (Path(top) / name for name in names)
 
 
@@ -263,7 +279,9 @@ def own_words(run: Path) -> str:
     except (OSError, ValueError, RecursionError):
         return ""
     message = content.get("message") if isinstance(content, dict) else None
-    return " ".join(message.split())[:1000] if isinstance(message, str) else ""
+    if not isinstance(message, str):
+        return ""
+    return " ".join(message.split())[:1000].encode(errors="replace").decode()  # JSON can hold what no text is
 
 
 def write_environment(run: Path, plan: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ MAX_DOCUMENT_BYTES = 1 << 20
 #: A specification with a million inputs would be a document of 100 MB; this many fit.
 MAX_INPUTS = 5_000
 MAX_INPUT_BYTES = 1 << 42
+MAX_LOGS = 64
 #: How far the clocks of two machines may be apart.
 CLOCK_TOLERANCE = timedelta(minutes=15)
 
@@ -178,7 +179,9 @@ class EventRecord(Document):
     attempt: Attempt | None = None
     scheduler_id: Annotated[str | None, Field(max_length=64, description="the batch system's number")] = None
     manifest: Annotated[Sha256 | None, Field(description="digest of manifest.json; with `uploaded` only")] = None
-    logs: Annotated[tuple[FileEntry, ...], Field(max_length=64, description="log files below logs/<attempt>/")] = ()
+    logs: Annotated[
+        tuple[FileEntry, ...], Field(max_length=MAX_LOGS, description="log files below logs/<attempt>/")
+    ] = ()
     cost: Annotated[dict[str, float], Field(max_length=16, description="wall_seconds, cpu_seconds, max_rss_bytes")] = {}
 
     @field_validator("time")
@@ -199,7 +202,7 @@ class Manifest(Document):
     version: Version
     function_digest: Annotated[Sha256, Field(description="digest of the function's files and image as they were run")]
     outputs: Annotated[tuple[FileEntry, ...], Field(max_length=100_000, description="below output/<attempt>/")]
-    logs: Annotated[tuple[FileEntry, ...], Field(max_length=64, description="below logs/<attempt>/")]
+    logs: Annotated[tuple[FileEntry, ...], Field(max_length=MAX_LOGS, description="below logs/<attempt>/")]
     versions: Annotated[dict[str, Text], Field(description="of the programs that ran")] = {}
     cost: Annotated[dict[str, float], Field(description="wall_seconds, cpu_seconds, max_rss_bytes")] = {}
 
