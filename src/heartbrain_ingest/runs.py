@@ -1,4 +1,4 @@
-"""The runs that were, a line of JSON each: when, how long, how many files, how it ended. The steward's page shows them."""
+"""The runs that were, a line of JSON each: when, how long, how many files, how it ended; for the steward."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from heartbrain_ingest.errors import DatabaseError, HeartbrainError
-from heartbrain_ingest.portal import callback, doors
+from heartbrain_ingest.portal import callback, doors, steward
 from heartbrain_ingest.portal.diary import Diary
 from heartbrain_ingest.portal.pages import render, translator
 from heartbrain_ingest.portal.security import FailureLimit, Guard
@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 DIARY = "portal-diary.jsonl"
 
 #: The pages; each module holds the routes of one.
-_PARTS: tuple[list[Route], ...] = (doors.ROUTES, callback.ROUTES)
+_PARTS: tuple[list[Route], ...] = (doors.ROUTES, steward.ROUTES, callback.ROUTES)
 
 
 def make_app(settings: Settings) -> Starlette:

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from heartbrain_ingest.portal.texts import LANGUAGES, best_language, language_name, translations
 from heartbrain_ingest.portal.visitors import Visitor
 from heartbrain_ingest.settings import Settings
+from heartbrain_ingest.shown import printable
 
 LANGUAGE_COOKIE = "heartbrain-language"
 _NOTHING = "\N{EN DASH}"
@@ -30,8 +31,8 @@ def render(request: Request, template: str, *, status: int = 200, **facts: Any) 
     """Make a page from a template.
 
     A template has, besides `facts`: `visitor` (None before the log-in), `csrf`, `language`, `languages`,
-    `static(path)`, `path`, `is_steward`, the functions `_` and `ngettext`, and the filters `number`, `date`, `moment`
-    and `segment`.
+    `static(path)`, `path`, `is_steward`, the functions `_` and `ngettext`, and the filters `number`, `date`, `moment`,
+    `segment` and `printable`.
     """
     visitor = visitor_of(request)
     settings = settings_of(request)
@@ -41,6 +42,7 @@ def render(request: Request, template: str, *, status: int = 200, **facts: Any) 
         csrf=request.scope.get("csrf", ""),
         languages=[(one, language_name(one)) for one in LANGUAGES],
         path=request.url.path,
+        take_notices=lambda: _take_notices(visitor),
         is_steward=visitor is not None and settings.portal.steward_role in visitor.roles,
         **facts,
     )
@@ -50,6 +52,20 @@ def render(request: Request, template: str, *, status: int = 200, **facts: Any) 
 def go(path: str, **query: str) -> Response:
     """Send the browser to another page of the portal, after a change."""
     return RedirectResponse(f"{path}?{urlencode(query)}" if query else path, status_code=303)
+
+
+def tell(request: Request, text: str, *, failed: bool = False) -> None:
+    """Let the visitor's next page say something; for after a change, which ends by going to a page."""
+    visitor = visitor_of(request)
+    if visitor is not None:
+        visitor.notices = [*visitor.notices[-4:], (text, failed)]
+
+
+def _take_notices(visitor: Visitor | None) -> list[tuple[str, bool]]:
+    if visitor is None:
+        return []
+    notices, visitor.notices = visitor.notices, []
+    return notices
 
 
 def language_of(request: Request) -> str:
@@ -107,6 +123,7 @@ def _environment(language: str) -> Environment:
         date=lambda value: format_date(value, "medium", locale=language),
         moment=lambda value: _moment(value, language),
         segment=lambda value: quote(str(value), safe=""),
+        printable=printable,
     )
     return environment
 

@@ -73,6 +73,8 @@ class Visitor:
     #: LinkAhead's session; sent with every question of this visitor, and with nobody else's.
     token: str = field(repr=False)
     cache: Cache = field(default_factory=Cache, repr=False)
+    #: What the next page tells: (text, whether something failed).
+    notices: list[tuple[str, bool]] = field(default_factory=list, repr=False)
     #: `time.monotonic()` after which the visitor logs in again.
     until: float = 0.0
 

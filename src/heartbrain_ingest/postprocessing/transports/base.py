@@ -78,6 +78,19 @@ class Outcome:
     logs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class AgentReport:
+    """What an agent last said of itself."""
+
+    name: str
+    at: datetime
+    #: Whether it takes up new jobs.
+    is_accepting: bool
+    message: str = ""
+    #: Progress of its running jobs, 0 to 1; None where the job tells none.
+    jobs: Mapping[str, float | None] = field(default_factory=dict)
+
+
 class Transport(Protocol):
     """A way to a computing centre. Everything may be repeated after a death anywhere in it.
 
@@ -94,6 +107,10 @@ class Transport(Protocol):
 
     def status(self) -> dict[str, JobStatus]:
         """Give all jobs that are not tidied away, by name."""
+        ...
+
+    def agents(self) -> list[AgentReport]:
+        """Give what the agents last said of themselves."""
         ...
 
     def progress(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from heartbrain_ingest.postprocessing.transports.base import JobDetail, JobStatus, Order, Outcome
+from heartbrain_ingest.postprocessing.transports.base import AgentReport, JobDetail, JobStatus, Order, Outcome
 from hpc_bridge.bucket import Bucket
 from hpc_bridge.digests import digest
 from hpc_bridge.errors import BridgeError, DocumentError, LostRaceError, RefusedError
@@ -144,8 +144,14 @@ class BucketTransport:
         return {job: _shown(standing) for job, standing in self._journal.standings().items()}
 
     def progress(self) -> dict[str, float]:
+        """Give how far running jobs are, as the heartbeats tell."""
+        return {
+            job: progress for agent in self.agents() for job, progress in agent.jobs.items() if progress is not None
+        }
+
+    def agents(self) -> list[AgentReport]:
         """Read the heartbeats: one listing, and one object for each agent."""
-        found: dict[str, float] = {}
+        found: list[AgentReport] = []
         for entry in self._bucket.listing(keys.AGENTS_PREFIX):
             body = self._bucket.get(entry.key, limit=MAX_DOCUMENT_BYTES)
             if body is None:
@@ -154,7 +160,15 @@ class BucketTransport:
                 beat = Heartbeat.from_bytes(body)
             except DocumentError:
                 continue  # an agent of another version; its jobs' states are told by their events
-            found |= {job: one.progress for job, one in beat.jobs.items() if one.progress is not None}
+            found.append(
+                AgentReport(
+                    name=beat.agent,
+                    at=beat.time,
+                    is_accepting=beat.accepting,
+                    message=beat.message,
+                    jobs={job: one.progress for job, one in beat.jobs.items()},
+                )
+            )
         return found
 
     def detail(self, status: JobStatus) -> JobDetail:

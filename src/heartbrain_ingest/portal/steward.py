@@ -1,0 +1,175 @@
+"""The steward's page: runs, the ledger's sum, quarantine, what waits, the computing centre, disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from heartbrain_ingest import quarantine
+from heartbrain_ingest.errors import HeartbrainError
+from heartbrain_ingest.overview import Status, Waiting, site_status
+from heartbrain_ingest.portal.diary import note
+from heartbrain_ingest.portal.pages import Translate, go, logged_in, render, settings_of, tell, translator
+from heartbrain_ingest.postprocessing.bridge import open_transport
+from heartbrain_ingest.postprocessing.routes import is_in_use, routes_of
+from heartbrain_ingest.postprocessing.transports.base import AgentReport
+from heartbrain_ingest.runs import last_runs
+from heartbrain_ingest.settings import Settings
+from hpc_bridge.errors import BridgeError
+
+#: An agent that said nothing for so long is asleep or gone; a heartbeat comes every five minutes. Unit: seconds.
+_SILENT = 900.0
+#: Less room than this, as a share of the disk, wants attention.
+_LITTLE_ROOM = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centre:
+    """A way to a computing centre and who answers there."""
+
+    route: str
+    agents: tuple[AgentReport, ...] = ()
+    #: Why nothing can be said.
+    trouble: str = ""
+
+    def is_silent(self, agent: AgentReport, now: datetime) -> bool:
+        """Tell whether an agent said nothing for too long."""
+        return (now - agent.at).total_seconds() > _SILENT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """Room for some of the site's folders."""
+
+    folders: tuple[str, ...]
+    free: int
+    total: int
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is nearly full."""
+        return self.free < _LITTLE_ROOM * self.total
+
+
+def show(request: Request) -> Response:
+    """GET /steward."""
+    _only_stewards(request)
+    settings = settings_of(request)
+    _ = translator(request)
+    with_files = "files" in request.query_params
+    status = site_status(settings, with_requests=False)
+    if with_files:
+        note(request, "look at file names in quarantine")
+    return render(
+        request,
+        "steward.html",
+        runs=last_runs(settings),
+        status=status,
+        ledger=_ledger_words(status, _),
+        waiting=[(one, _waiting_words(one, status, _)) for one in status.waiting],
+        groups=quarantine.listed(settings, with_files=with_files),
+        with_files=with_files,
+        centres=_centres(settings),
+        now=datetime.now(UTC),
+        disks=_disks(settings),
+    )
+
+
+async def change(request: Request) -> Response:
+    """POST /steward/quarantine: release or discard one group."""
+    form = await request.form()
+    return await run_in_threadpool(_change, request, form)
+
+
+def _change(request: Request, form: FormData) -> Response:
+    _only_stewards(request)
+    _ = translator(request)
+    settings = settings_of(request)
+    action = str(form.get("action", ""))
+    reason = str(form.get("reason", "")).strip()[:500]
+    words = [word for word in str(form.get("files", "")).split(",") if word.isdigit()]
+    if action not in {"release", "discard"} or not words:
+        raise HTTPException(400, _("Nothing was chosen."))
+    try:
+        if action == "release":
+            rows = quarantine.release(settings, words, reason or None)
+            said = _("%(count)s files released. The next run takes them in again.")
+        else:
+            rows = quarantine.discard(settings, words, reason)
+            said = _("%(count)s files left aside for good.")
+    except HeartbrainError as problem:
+        tell(request, str(problem).splitlines()[0], failed=True)
+        return go("/steward")
+    note(request, action, files=[row.id for row in rows], codes=sorted({row.code or "" for row in rows}))
+    tell(request, said % {"count": len(rows)})
+    return go("/steward")
+
+
+def _only_stewards(request: Request) -> None:
+    if settings_of(request).portal.steward_role not in logged_in(request).roles:
+        raise HTTPException(403)
+
+
+def _ledger_words(status: Status, _: Translate) -> list[tuple[str, int]]:
+    words: Mapping[str, str] = {
+        "converted": _("converted to images"),
+        "stored": _("stored as they are"),
+        "ignored": _("left aside by rule"),
+        "quarantined": _("in quarantine"),
+        "waiting": _("waiting"),
+        "staged": _("being published"),
+    }
+    return [(words.get(outcome, outcome), count) for outcome, count in status.files.items()]
+
+
+def _waiting_words(one: Waiting, status: Status, _: Translate) -> str:
+    if one.quiet_s is None:
+        return _("Its files are gone.")
+    if one.quiet_s >= status.quiet_s:
+        return _("Complete; the next run takes it.")
+    return _("Quiet for %(quiet)s of %(needed)s minutes; or put a file named .complete beside it.") % {
+        "quiet": round(one.quiet_s / 60),
+        "needed": round(status.quiet_s / 60),
+    }
+
+
+def _centres(settings: Settings) -> list[Centre]:
+    if not is_in_use(settings):
+        return []
+    found: list[Centre] = []
+    for route in routes_of(settings):
+        try:
+            agents = open_transport(settings, route).agents()
+            found.append(Centre(route=route.name, agents=tuple(agents)))
+        except (BridgeError, HeartbrainError, OSError) as problem:
+            found.append(Centre(route=route.name, trouble=str(problem).splitlines()[0]))
+    return found
+
+
+def _disks(settings: Settings) -> list[Disk]:
+    by_device: dict[int, dict[str, Any]] = {}
+    for name, folder in settings.folders:
+        if folder.is_dir():
+            one = by_device.setdefault(folder.stat().st_dev, {"names": [], "folder": folder})
+            one["names"].append(name)
+    disks: list[Disk] = []
+    for one in by_device.values():
+        usage = shutil.disk_usage(one["folder"])
+        disks.append(Disk(folders=tuple(one["names"]), free=usage.free, total=usage.total))
+    return disks
+
+
+ROUTES = [
+    Route("/steward", show, methods=["GET"]),
+    Route("/steward/quarantine", change, methods=["POST"]),
+]
