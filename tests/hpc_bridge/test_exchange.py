@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,12 @@ from hpc_bridge.errors import (
 )
 from hpc_bridge.protocol import (
     Event,
+    EventRecord,
     FileEntry,
     History,
     Journal,
     Manifest,
+    OutputRules,
     Side,
     SigningKey,
     Standing,
@@ -238,6 +241,40 @@ def test_a_result_that_was_exchanged_afterwards_is_not_accepted(
     rdm.bucket.put(keys.manifest(standing.job), b"{}")
     with pytest.raises(DocumentError, match="not the one"):
         conclude(rdm, standing, trusted)
+
+
+def test_a_manifest_that_lists_more_than_the_request_allows_is_not_believed(
+    rdm: Journal, hpc: Journal, rdm_key: SigningKey, agent_key: SigningKey, tmp_path: Path
+) -> None:
+    allowed = OutputRules(max_bytes=len(b"the result") - 1)
+    standing = run(hpc, ask(rdm, rdm_key, tmp_path, outputs=allowed), agent_key, tmp_path)
+    with pytest.raises(RefusedError, match="more outputs than the request allows"):
+        conclude(rdm, standing, {agent_key.public.name: agent_key.public})
+
+
+def test_of_the_logs_that_nobody_signed_no_more_is_fetched_than_an_agent_sends(
+    rdm: Journal, hpc: Journal, rdm_key: SigningKey, tmp_path: Path
+) -> None:
+    standing = hpc.add(ask(rdm, rdm_key, tmp_path), Event.TAKE)
+    huge = FileEntry(name="huge.txt", size=(8 << 20) + 1, sha256="0" * 64)
+    empty = hashlib.sha256(b"").hexdigest()
+    small = tuple(FileEntry(name=f"{n:02d}.txt", size=0, sha256=empty) for n in range(63))
+    for one in small:
+        hpc.bucket.put(keys.log_file(standing.job, ATTEMPT, one.name), b"")
+    standing = hpc.add(standing, Event.FAIL, attempt=ATTEMPT, logs=(huge, *small))
+    fetch(rdm, conclude(rdm, standing, {}), tmp_path / "fetched")
+    fetched = sorted(path.name for path in (tmp_path / "fetched/logs").iterdir())
+    assert fetched == [f"{n:02d}.txt" for n in range(16)]
+
+
+def test_an_event_whose_logs_would_lie_on_each_other_is_not_believed(
+    rdm: Journal, rdm_key: SigningKey, tmp_path: Path
+) -> None:
+    genuine = rdm.read(ask(rdm, rdm_key, tmp_path).job, 1)
+    assert genuine is not None
+    logs = [{"name": name, "size": 0, "sha256": "0" * 64} for name in ("a", "a/b")]
+    with pytest.raises(DocumentError, match="a file and a folder"):
+        EventRecord.from_dict({**genuine.to_dict(), "logs": logs})
 
 
 def test_a_forged_event_out_of_turn_is_not_believed(

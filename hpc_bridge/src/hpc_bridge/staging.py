@@ -13,12 +13,9 @@ from hpc_bridge.desk import Desk, ExitRecord
 from hpc_bridge.digests import file_digest
 from hpc_bridge.errors import RefusedError, SpaceError, VerificationError
 from hpc_bridge.protocol import FileEntry, JobSpec, keys
-from hpc_bridge.protocol.documents import MAX_LOGS, OutputEntry
+from hpc_bridge.protocol.documents import MAX_LOG_BYTES, MAX_LOGS, OutputEntry
 from hpc_bridge.protocol.exchange import in_parallel
 from hpc_bridge.wrapper import is_plain
-
-#: The end of a log is what tells; the rest of a larger one stays in scratch.
-MAX_LOG_BYTES = 8 << 20
 
 
 def bring_inputs(bucket: Bucket, desk: Desk, spec: JobSpec, keep_free: int) -> Path:

@@ -19,6 +19,8 @@ MAX_DOCUMENT_BYTES = 1 << 20
 MAX_INPUTS = 5_000
 MAX_INPUT_BYTES = 1 << 42
 MAX_LOGS = 64
+#: The end of a log is what tells; the rest of a larger one stays in scratch.
+MAX_LOG_BYTES = 8 << 20
 #: How far the clocks of two machines may be apart.
 CLOCK_TOLERANCE = timedelta(minutes=15)
 
@@ -183,6 +185,11 @@ class EventRecord(Document):
         tuple[FileEntry, ...], Field(max_length=MAX_LOGS, description="log files below logs/<attempt>/")
     ] = ()
     cost: Annotated[dict[str, float], Field(max_length=16, description="wall_seconds, cpu_seconds, max_rss_bytes")] = {}
+
+    @field_validator("logs")
+    @classmethod
+    def _distinct_names(cls, entries: tuple[FileEntry, ...]) -> tuple[FileEntry, ...]:
+        return _distinct(entries)
 
     @field_validator("time")
     @classmethod

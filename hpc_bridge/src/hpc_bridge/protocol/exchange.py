@@ -25,6 +25,7 @@ from hpc_bridge.errors import (
 from hpc_bridge.protocol import keys
 from hpc_bridge.protocol.documents import (
     MAX_DOCUMENT_BYTES,
+    MAX_LOG_BYTES,
     EventRecord,
     FileEntry,
     History,
@@ -42,6 +43,8 @@ T = TypeVar("T")
 _PARALLEL = 8
 #: A manifest may list 100,000 files.
 MAX_MANIFEST_BYTES = 1 << 26
+#: An agent sends five logs of a job; with what a program adds to them these are enough.
+MAX_UNSIGNED_LOGS = 16
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,14 @@ class Conclusion:
 
     @property
     def logs(self) -> tuple[FileEntry, ...]:
-        """The log files that are in the bucket."""
+        """The log files that are in the bucket.
+
+        Those of a job without a manifest are named by events, which nobody signs: of them only what an agent sends.
+        """
         if self.manifest:
             return self.manifest.logs
-        return next((event.logs for event in reversed(self.events) if event.logs), ())
+        named = next((event.logs for event in reversed(self.events) if event.logs), ())
+        return tuple(one for one in named if one.size <= MAX_LOG_BYTES)[:MAX_UNSIGNED_LOGS]
 
 
 def describe_file(path: Path, name: str) -> FileEntry:
@@ -165,8 +172,26 @@ def conclude(journal: Journal, standing: Standing, agents: Mapping[str, VerifyKe
         raise DocumentError(f"{standing.job} has no specification or no manifest")
     if digest(body) != events[-1].manifest:
         raise DocumentError(f"{standing.job}: the manifest is not the one that the last event names")
-    manifest = read_manifest(body, dict(agents), job=standing.job, spec=digest(spec))
-    return Conclusion(standing.job, state, events, manifest)
+    return Conclusion(standing.job, state, events, read_result(spec, body, agents, job=standing.job))
+
+
+def read_result(spec: bytes, manifest: bytes, agents: Mapping[str, VerifyKey], *, job: str) -> Manifest:
+    """Check and read the manifest of a job, and that it lists no more than the specification allows.
+
+    Raises
+    ------
+    SignatureError, RefusedError, DocumentError
+        When nothing of it may be believed.
+    """
+    read = read_manifest(manifest, dict(agents), job=job, spec=digest(spec))
+    document = parse(spec)
+    document.pop("signature", None)
+    allowed = JobSpec.from_dict(document).outputs
+    if len(read.outputs) > allowed.max_files or sum(one.size for one in read.outputs) > allowed.max_bytes:
+        raise RefusedError("the manifest lists more outputs than the request allows")
+    if any(one.size > MAX_LOG_BYTES for one in read.logs):
+        raise RefusedError("the manifest lists a log that is larger than an agent sends")
+    return read
 
 
 def fetch(journal: Journal, conclusion: Conclusion, folder: Path) -> None:

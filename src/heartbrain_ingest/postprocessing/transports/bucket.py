@@ -37,13 +37,12 @@ from hpc_bridge.protocol import (
     keys,
     nonce,
     publish,
-    read_manifest,
     read_spec,
     sweep,
     wish_cancel,
 )
 from hpc_bridge.protocol.documents import MAX_DOCUMENT_BYTES
-from hpc_bridge.protocol.exchange import MAX_MANIFEST_BYTES
+from hpc_bridge.protocol.exchange import MAX_MANIFEST_BYTES, read_result
 from hpc_bridge.protocol.journal import ask
 
 _SECONDS_PER_HOUR = 3600
@@ -200,7 +199,7 @@ class BucketTransport:
             return Conclusion(job, state, events, None)
         if digest(body) != events[-1].manifest:
             raise DocumentError(f"{job}: the manifest is not the one that the last event names")
-        return Conclusion(job, state, events, read_manifest(body, self._agents, job=job, spec=digest(spec)))
+        return Conclusion(job, state, events, read_result(spec, body, self._agents, job=job))
 
     def _document(self, key: str) -> bytes:
         return self._bucket.get(key, limit=MAX_MANIFEST_BYTES) or b""
