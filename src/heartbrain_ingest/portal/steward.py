@@ -74,7 +74,7 @@ def show(request: Request) -> Response:
         request,
         "steward.html",
         runs=last_runs(settings),
-        status=status,
+        site=status,
         ledger=_ledger_words(status, _),
         waiting=[(one, _waiting_words(one, status, _)) for one in status.waiting],
         groups=quarantine.listed(settings, with_files=with_files),
@@ -103,10 +103,10 @@ def _change(request: Request, form: FormData) -> Response:
     try:
         if action == "release":
             rows = quarantine.release(settings, words, reason or None)
-            said = _("%(count)s files released. The next run takes them in again.")
+            said = _("Files released: %(count)s. The next run takes them in again.")
         else:
             rows = quarantine.discard(settings, words, reason)
-            said = _("%(count)s files left aside for good.")
+            said = _("Files left aside for good: %(count)s.")
     except HeartbrainError as problem:
         tell(request, str(problem).splitlines()[0], failed=True)
         return go("/steward")
