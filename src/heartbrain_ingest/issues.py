@@ -160,6 +160,11 @@ ISSUES: dict[str, Issue] = {
         "The program failed on this delivery; the others were not affected.",
         "Report it with the line of the log; the files stay in the inbox and are tried again with new files.",
     ),
+    "REVISION_FAILED": _quarantine(
+        "The file came for a published session, and a part of what is published could not be made again with it; that "
+        "stays published as it is.",
+        "Mend what `heartbrain quarantine explain` names for the session, then release its files.",
+    ),
     "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte, under the same rules."),
     "FILE_GONE": _info("The file was taken out of the inbox before it was published."),
     "PHYSIO_PART": _info("The file is a part of a recording (markers, samples, triggers) that another file opens."),

@@ -20,6 +20,7 @@ from heartbrain_ingest.inbox.files import FoundFile
 from heartbrain_ingest.ledger_records import (
     LOOK_AGAIN,
     OUT,
+    PUBLISHED,
     Decision,
     Delivery,
     DeliveryState,
@@ -32,6 +33,7 @@ from heartbrain_ingest.ledger_schema import prepare
 __all__ = [
     "LOOK_AGAIN",
     "OUT",
+    "PUBLISHED",
     "Decision",
     "Delivery",
     "DeliveryState",
@@ -175,6 +177,17 @@ class Ledger:
         self._connection.executemany(
             "UPDATE files SET outcome = ?, code = ?, destination = ?, sha256 = COALESCE(?, sha256) WHERE id = ?",
             ((outcome, code, destination, digest, file) for file, outcome, code, destination, digest in settled),
+        )
+
+    def settle_refused(self, settled: Iterable[Settled]) -> None:
+        """Write outcomes of a delivery that is not published now; what was published of it before stays where it is."""
+        self._connection.executemany(
+            "UPDATE files SET outcome = ?, code = ?, destination = ?, sha256 = COALESCE(?, sha256)"
+            " WHERE id = ? AND outcome NOT IN (?, ?)",
+            (
+                (outcome, code, destination, digest, file, *PUBLISHED)
+                for file, outcome, code, destination, digest in settled
+            ),
         )
 
     def stage_outcomes(self, delivery: int, settled: Iterable[Settled]) -> None:

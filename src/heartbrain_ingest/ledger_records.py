@@ -39,6 +39,8 @@ class DeliveryState(StrEnum):
     DISCARDED = "discarded"
 
 
+#: Where the files are that a published folder is made of.
+PUBLISHED = (Outcome.CONVERTED, Outcome.STORED)
 #: Codes of files that wait without a delivery: the next run looks at them again.
 LOOK_AGAIN = ("FILE_GROWING", "RELEASED")
 #: Codes of files that no session is made of any more.

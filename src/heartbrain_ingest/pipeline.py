@@ -34,7 +34,7 @@ from heartbrain_ingest.filesystem import (
 )
 from heartbrain_ingest.inbox import valid_date
 from heartbrain_ingest.lab import SubjectRef
-from heartbrain_ingest.ledger import OUT, Delivery, DeliveryState, Ledger, Outcome, Settled, readable_ledger
+from heartbrain_ingest.ledger import OUT, PUBLISHED, Delivery, DeliveryState, Ledger, Outcome, Settled, readable_ledger
 from heartbrain_ingest.lock import exclusive
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, Release, SessionPlan
 from heartbrain_ingest.postprocessing.routes import is_in_use
@@ -344,12 +344,16 @@ class Run:
     def _take_over(self, delivery: Delivery, plan: SessionPlan, built: BuiltSession, work: Path) -> None:
         """Publish what was built, or note why it is not."""
         self._report.warnings.update(built.warnings)
+        self._report.kept_back.update(one.code or "" for one in built.outcomes if one.outcome is Outcome.QUARANTINED)
         settled = [(one.file_id, one.outcome, one.code, one.destination, one.sha256) for one in built.outcomes]
         target = f"{EXPERIMENTAL_DATA}/{plan.project}/{plan.folder_name}"
         keep_refused(self._settings.folders.quarantine, delivery.id, built.refused)
+        standing = {row.series for row in plan.rows if row.outcome in PUBLISHED} if built.folder is None else set()
         with self._ledger.transaction():
             for one in built.series:
-                self._ledger.set_series(delivery.id, one.uid, one.number, one.code, one.report)
+                # Of a series that is published, what is published is told, not what came of a refused attempt.
+                if one.uid not in standing:
+                    self._ledger.set_series(delivery.id, one.uid, one.number, one.code, one.report)
         if built.unchanged:
             with self._ledger.transaction():
                 self._ledger.settle(settled)
@@ -371,7 +375,7 @@ class Run:
         """Write the decision, rename, write that it is done."""
         if folder is None:
             with self._ledger.transaction():
-                self._ledger.settle(settled)
+                self._ledger.settle_refused(settled)
                 self._ledger.set_state(delivery, DeliveryState.QUARANTINED, code=code)
             self._report.refused[code or "NOT_CONVERTIBLE"] += 1
             return False

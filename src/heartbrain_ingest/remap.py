@@ -98,12 +98,9 @@ class Remap(Run):
     def _finish(self, delivery: Delivery, plan: SessionPlan, future: Future[BuiltSession], work: Path) -> None:
         old = delivery.folder or ""
         built = self._result(delivery, future)
-        if built is None or built.folder is None or any(one.outcome is Outcome.QUARANTINED for one in built.outcomes):
+        if built is None or built.folder is None:
             # What is published stays: the old rules found it good, and nothing takes it away without a person.
-            code = (built.code if built else None) or "INTERNAL_ERROR"
-            if built is not None and built.folder is not None:
-                code = next(one.code or code for one in built.outcomes if one.outcome is Outcome.QUARANTINED)
-            self._report.refused[code] += 1
+            self._report.refused[(built.code if built else None) or "INTERNAL_ERROR"] += 1
         elif plan.again is not None and is_same(plan.again, built.folder):
             self.unchanged.append(old)
             if not self._options.dry_run:

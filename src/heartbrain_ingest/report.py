@@ -53,6 +53,8 @@ class RunReport:
     waiting: int = 0
     #: Deliveries that this run refused, by code.
     refused: Counter[str] = field(default_factory=Counter)
+    #: Files that this run kept back when it built their sessions, by code; also such that are in the inbox no more.
+    kept_back: Counter[str] = field(default_factory=Counter)
     #: Why records of published folders could not be made; the next run tries again.
     trouble: str | None = None
     #: Requests that rules made, by rule.
@@ -69,7 +71,7 @@ class RunReport:
             for (outcome, code), count in self.outcomes.items()
             if outcome == Outcome.QUARANTINED and count
         )
-        return 1 if refused or self.refused or self.warnings.get("UNCLASSIFIED") else 0
+        return 1 if refused or self.refused or self.kept_back or self.warnings.get("UNCLASSIFIED") else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from heartbrain_ingest.convert import finish_sidecar
 from heartbrain_ingest.deidentify import shows_face
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, checksum_list
 from heartbrain_ingest.instances import choose_instances
-from heartbrain_ingest.ledger import FileRow, Outcome
+from heartbrain_ingest.ledger import PUBLISHED, FileRow, Outcome
 from heartbrain_ingest.papers import write_certificate, write_facts, write_readme
 from heartbrain_ingest.pictures import picture_stem
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, SeriesReport, SessionPlan
@@ -95,10 +95,14 @@ class SessionBuilder:
             self._settle(self._plan.recordings, Outcome.QUARANTINED, code=self._built.code)
             self._report(series)
             return self._built
+        if self._refuses_revision(series):
+            return self._built
         self._folder.mkdir(parents=True)
         self._write_images(good)
         self._write_archives(good)
         self._write_recordings(good)
+        if self._refuses_revision(series):
+            return self._built
         papers = [one.published() for one in series]
         write_facts(self._folder, self._plan, self._tools.responsible, papers)
         write_readme(self._folder, self._plan, self._tools.responsible, papers)
@@ -178,23 +182,25 @@ class SessionBuilder:
             self._advance(len(results))
 
     def _is_stored(self, row: FileRow) -> bool:
-        """Say whether the published, de-identified copy of a file is read, not the file itself."""
+        """Say whether the published, de-identified copy of a file is read from the start, not the file itself."""
         has_copy = row.destination is not None and "!" in row.destination
         return has_copy and (self._plan.again is not None or not Path(row.path).exists())
 
     def _source(self, row: FileRow, name: str) -> workers.Source:
-        if row.destination and self._is_stored(row):
-            archive, _, member = row.destination.rpartition("!")
-            return workers.Source(file_id=row.id, path=str(self._tools.archive / archive), member=member, name=name)
-        return workers.Source(file_id=row.id, path=row.path, member=None, name=name)
+        archive, mark, member = (row.destination or "").rpartition("!")
+        stored = (str(self._tools.archive / archive), member) if mark else None
+        return workers.Source(file_id=row.id, path=None if self._is_stored(row) else row.path, stored=stored, name=name)
 
     def _convert(self, series: list[Series]) -> None:
         ready = [one for one in series if one.kept]
         # The longest first, so that the last worker does not start a long one alone.
         ready.sort(key=lambda one: len(one.kept), reverse=True)
-        futures = [
-            (one, self._tools.pool.submit(workers.convert_series, one.folders, self._tools.timeout_s)) for one in ready
-        ]
+        futures = []
+        for one in ready:
+            # Where some files could not be read and their stored copies were taken, there is nothing to compare with.
+            mixed = len({instance.is_stored for instance in one.kept}) > 1
+            folders = replace(one.folders, originals=None) if mixed else one.folders
+            futures.append((one, self._tools.pool.submit(workers.convert_series, folders, self._tools.timeout_s)))
         for one, future in futures:
             one.result = future.result()
             header = one.result.header
@@ -399,6 +405,28 @@ class SessionBuilder:
         passed = {release.place for release in self._plan.releases}
         return [(place, kind) for place, kind in leaks if audit_place(place, kind) not in passed], exempted
 
+    def _refuses_revision(self, series: Sequence[Series]) -> bool:
+        """Refuse a revision that would lack what the one before it holds; say whether it is refused."""
+        files = (*self._plan.rows, *self._plan.recordings)
+        published = {row.id for row in files if row.outcome in PUBLISHED}
+        lost = Counter(
+            one.code or ""
+            for one in self._built.outcomes
+            if one.outcome is Outcome.QUARANTINED and one.file_id in published
+        )
+        if not lost:
+            return False
+        self._built.code = lost.most_common(1)[0][0]
+        failed = [one for one in self._built.outcomes if one.outcome in {Outcome.QUARANTINED, Outcome.IGNORED}]
+        known = {one.file_id for one in failed}
+        self._built.outcomes = failed
+        self._settle([row for row in files if row.id not in known], Outcome.QUARANTINED, code="REVISION_FAILED")
+        self._report(series)
+        places = [f"series {one.number}: {one.result.code}" for one in series if one.result.code]
+        places += [f"{count} files: {code}" for code, count in sorted(lost.items())]
+        self._built.series.append(SeriesReport(uid="", number=0, code="REVISION_FAILED", report={"places": places}))
+        return True
+
     def _refuse(self, leaks: Sequence[tuple[str, str]]) -> None:
         self._built.code = "INVALID_SIDECAR" if all(kind == "INVALID_SIDECAR" for _, kind in leaks) else "LEAK"
         self._built.refused = self._folder
@@ -419,7 +447,7 @@ class SessionBuilder:
             )
         )
 
-    def _report(self, series: list[Series]) -> None:
+    def _report(self, series: Sequence[Series]) -> None:
         for one in series:
             if one.announces_other_count():
                 self._built.warnings["INSTANCE_COUNT"] += 1

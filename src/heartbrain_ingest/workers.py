@@ -59,11 +59,13 @@ class WorkerSetup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """One instance to de-identify: a file of the inbox, or a member of a zip that was published earlier."""
+    """One instance to de-identify: a file of the inbox, or its copy in a zip that was published earlier."""
 
     file_id: int
-    path: str
-    member: str | None
+    #: The file; None where its stored copy is to be taken.
+    path: str | None
+    #: Zip and member that hold the stored copy: it is taken as well where the file can't be read any more.
+    stored: tuple[str, str] | None
     #: Name of the de-identified file.
     name: str
 
@@ -77,6 +79,8 @@ class InstanceResult:
     sha256: str | None
     #: An issue code when it goes no further.
     code: str | None = None
+    #: Whether it was made of the stored copy.
+    is_stored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,36 +229,53 @@ def clean_instances(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with contextlib.ExitStack() as stack:
-            # One at a time is open: a series is one archive, and reading its directory takes time.
-            paths = {source.path for source in sources if source.member is not None}
-            archives = {path: stack.enter_context(zipfile.ZipFile(path)) for path in paths}
-            return [
-                _clean_instance(tools, source, subject, known, folders)
-                if source.member is None
-                else _tighten_instance(
-                    tools, source, archives[source.path].read(source.member), subject, known, folders
-                )
-                for source in sources
-            ]
+            archives = _Archives(stack)
+            return [_take_instance(tools, source, archives, subject, known, folders) for source in sources]
 
 
-def _tighten_instance(
-    tools: _Tools, source: Source, stored: bytes, subject: Subject, identifiers: Identifiers, folders: SeriesFolders
+class _Archives:
+    """The zip files that instances are taken out of, each opened once: to read its directory takes time."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._open: dict[str, zipfile.ZipFile] = {}
+
+    def read(self, path: str, member: str) -> bytes:
+        if path not in self._open:
+            self._open[path] = self._stack.enter_context(zipfile.ZipFile(path))
+        return self._open[path].read(member)
+
+
+def _take_instance(
+    tools: _Tools,
+    source: Source,
+    archives: _Archives,
+    subject: Subject,
+    identifiers: Identifiers,
+    folders: SeriesFolders,
 ) -> InstanceResult:
-    """Take over what is stored of an instance, as far as the rules of now allow."""
-    stricter = tools.tightener.tighten(read(stored), subject, identifiers)
-    _write(os.path.join(folders.cleaned, source.name), stored if stricter is None else stricter)  # noqa: PTH118
+    unreadable = InstanceResult(file_id=source.file_id, name=source.name, sha256=None, code="UNREADABLE_FILE")
+    result = unreadable if source.path is None else _clean_instance(tools, source, subject, identifiers, folders)
+    if result.code != "UNREADABLE_FILE" or source.stored is None:
+        return result
+    try:
+        content = archives.read(*source.stored)
+        stricter = tools.tightener.tighten(read(content), subject, identifiers)
+    except Exception:  # noqa: BLE001 - the zip is gone or damaged: of that its session has to hear, not the whole run
+        return unreadable
+    _write(os.path.join(folders.cleaned, source.name), content if stricter is None else stricter)  # noqa: PTH118
     if folders.originals is not None:
-        _write(os.path.join(folders.originals, source.name), stored)  # noqa: PTH118
-    return InstanceResult(file_id=source.file_id, name=source.name, sha256=None)
+        _write(os.path.join(folders.originals, source.name), content)  # noqa: PTH118
+    return InstanceResult(file_id=source.file_id, name=source.name, sha256=None, is_stored=True)
 
 
 def _clean_instance(
     tools: _Tools, source: Source, subject: Subject, identifiers: Identifiers, folders: SeriesFolders
 ) -> InstanceResult:
+    path = source.path or ""
     target = os.path.join(folders.cleaned, source.name)  # noqa: PTH118 - here and below: a Path for each file costs time
     try:
-        with open(source.path, "rb") as file:  # noqa: PTH123
+        with open(path, "rb") as file:  # noqa: PTH123
             packed = file.read()
         content = unpacked(packed, limit=tools.setup.unpacked_limit)
     except Exception:  # noqa: BLE001 - the file changed or vanished since it was scanned
@@ -276,7 +297,7 @@ def _clean_instance(
     if code is None and folders.originals is not None:
         link = os.path.join(folders.originals, source.name)  # noqa: PTH118
         if content is packed:
-            _link(source.path, link)
+            _link(path, link)
         else:
             _write(link, content)
     return InstanceResult(file_id=source.file_id, name=source.name, sha256=digest, code=code)
