@@ -6,6 +6,8 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from linkahead.queries import query
@@ -96,26 +98,73 @@ def read_parameters(words: Sequence[str], schema: Mapping[str, Any]) -> dict[str
     return found
 
 
-def misfits(function: Description, records: Sequence[InputRecord], reader: InputReader) -> list[str]:
+class Reason(Enum):
+    """Why a function can't work on records."""
+
+    #: Its files can't be sent; `have` says which and why.
+    FILES = auto()
+    #: It is of another kind.
+    KIND = auto()
+    #: No file is as the function needs it.
+    NO_SUCH_FILE = auto()
+    TOO_MANY_FILES = auto()
+    TOO_LARGE = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misfit:
+    """One reason, with what is there and what is needed."""
+
+    reason: Reason
+    function: str
+    #: Name of the record; empty when it is about all together.
+    record: str = ""
+    have: str = ""
+    need: str = ""
+
+    def __str__(self) -> str:
+        """Say it in plain words."""
+        return {
+            Reason.FILES: f"{self.record}: {self.have}",
+            Reason.KIND: f"{self.record} is a {self.have}; {self.function} takes {self.need}",
+            Reason.NO_SUCH_FILE: f"no file like {self.need} among the inputs",
+            Reason.TOO_MANY_FILES: f"{self.have} files; {self.function} takes {self.need}",
+            Reason.TOO_LARGE: f"{self.have} GB; {self.function} takes {self.need} GB",
+        }[self.reason]
+
+
+def misfits(function: Description, records: Sequence[InputRecord], reader: InputReader) -> list[Misfit]:
     """Say why a function can't work on some records together; empty when it can."""
-    needs = function.needs
-    found = [f"{record.name}: {problem}" for record in records for problem in record.problems]
+    needs, name = function.needs, function.name
+    found = [
+        Misfit(reason=Reason.FILES, function=name, record=record.name, have=problem)
+        for record in records
+        for problem in record.problems
+    ]
     found += [
-        f"{record.name} is a {record.record_type}; {function.name} takes {' or '.join(needs.record_types)}"
+        Misfit(
+            reason=Reason.KIND,
+            function=name,
+            record=record.name,
+            have=record.record_type,
+            need=" or ".join(needs.record_types),
+        )
         for record in records
         if not reader.is_a(record, needs.record_types)
     ]
     named = job_names(records)
     found += [
-        f"no file like {pattern} among the inputs"
+        Misfit(reason=Reason.NO_SUCH_FILE, function=name, need=pattern)
         for pattern in needs.files
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in named)
+        if not any(fnmatch.fnmatchcase(one, pattern) for one in named)
     ]
     if len(named) > needs.max_files:
-        found.append(f"{len(named)} files; {function.name} takes {needs.max_files}")
+        have, need = str(len(named)), str(needs.max_files)
+        found.append(Misfit(reason=Reason.TOO_MANY_FILES, function=name, have=have, need=need))
     size = sum(file.size for file in named.values())
     if size > needs.max_bytes:
-        found.append(f"{size / 1e9:.1f} GB; {function.name} takes {needs.max_bytes / 1e9:.1f} GB")
+        have, need = f"{size / 1e9:.1f}", f"{needs.max_bytes / 1e9:.1f}"
+        found.append(Misfit(reason=Reason.TOO_LARGE, function=name, have=have, need=need))
     return found
 
 

@@ -59,7 +59,7 @@ class LinkAheadDesk:
             raise NotSendableError(f"Inputs are not in LinkAhead any more: {', '.join(map(str, missing[:5]))}.")
         records = [found[number] for number in request.inputs]
         if problems := misfits(function, records, self._reader):
-            raise NotSendableError(f"{'; '.join(problems[:5])}. Correct it and set the status to `retry`.")
+            raise NotSendableError(f"{'; '.join(map(str, problems[:5]))}. Correct it and set the status to `retry`.")
         projects = {record.project for record in records if record.project}
         return Prepared(
             version=function.version,

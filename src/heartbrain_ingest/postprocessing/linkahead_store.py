@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,7 +44,8 @@ class LinkAheadStore:
     serves
         Says of a LinkAhead user's name whether this store gives that user's requests.
     own_user
-        The user that the bridge itself is in LinkAhead: what it inserts says in `SubmittedBy` who asked.
+        The user that the bridge itself is in LinkAhead: what it inserts says in `SubmittedBy` who asked. None: what
+        stands there is taken as it is, to be shown, not to be acted on.
     owner
         Gives whose a request is, from its number and who claims it.
     """
@@ -86,6 +87,12 @@ class LinkAheadStore:
             found = query(f"FIND RECORD '{RECORD_TYPE}' WITH {condition}")
             names = _names_around(found)
         return self._request(found[0], names) if len(found) == 1 else None
+
+    def read(self, records: Sequence[Any]) -> list[Request]:
+        """Give the requests of records that were found already; their order stays."""
+        with database_errors("reading the requests"):
+            names = _names_around(records)
+        return [self._request(record, names) for record in records]
 
     def update(self, changed: Request, seen: Request) -> Request | None:
         """Write what differs; LinkAhead can't compare and write at once, so little time lies between."""
@@ -132,7 +139,7 @@ class LinkAheadStore:
         """Give who asked: whom LinkAhead names, unless that is the bridge itself, which wrote it down."""
         written = _text(record, "SubmittedBy")
         user = getattr(record.version, "username", None) or ""
-        claimed = written or user if user in {"", self._own_user} else user
+        claimed = written or user if self._own_user is None or user in {"", self._own_user} else user
         return self._owner(int(record.id), claimed)
 
     def _named(self, record: Any) -> Any:

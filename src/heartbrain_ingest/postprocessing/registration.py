@@ -15,6 +15,7 @@ from heartbrain_ingest.crawl.client import database_errors, db
 from heartbrain_ingest.errors import HeartbrainError
 from heartbrain_ingest.postprocessing import bridge
 from heartbrain_ingest.postprocessing.catalogue import (
+    Misfit,
     as_text,
     choose,
     fill_parameters,
@@ -34,6 +35,7 @@ from hpc_bridge.errors import BridgeError
 from hpc_bridge.protocol import Description
 
 _CHUNK = 200
+_INPUTS_AT_ONCE = 40
 #: A request in one of these has no result and will not get one.
 _WITHOUT_RESULT = frozenset({Status.FAILED, Status.CANCELLED, Status.LOST, Status.REFUSED})
 
@@ -51,15 +53,20 @@ class Item:
     size: int = 0
     minutes: float = 0.0
     #: What keeps it from being sent.
-    problems: tuple[str, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
     #: Name and status of a request for the same that has a result or is under way.
     existing: str = ""
     existing_status: Status | None = None
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """What keeps it from being sent, in plain words."""
+        return tuple(map(str, self.misfits))
+
+    @property
     def is_ready(self) -> bool:
         """Whether it would be registered."""
-        return not self.problems and not self.existing
+        return not self.misfits and not self.existing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +185,8 @@ def preflight(
     version: str = "",
     together: bool = False,
     again: bool = False,
+    reader: InputReader | None = None,
+    records: Mapping[int, InputRecord] | None = None,
 ) -> Preflight:
     """Find out what would run, on how much, for how long, what exists already and what is missing.
 
@@ -193,6 +202,8 @@ def preflight(
         One request with all inputs instead of one for each.
     again
         Ask once more for what has a result or is under way.
+    reader, records
+        What finds the files of inputs and what it found, if that is known already.
 
     Raises
     ------
@@ -202,11 +213,11 @@ def preflight(
     description = choose(catalogue, function, version)
     given = {**(parameters or {}), **read_parameters(words, description.parameters)}
     filled = fill_parameters(description, given)
-    reader = bridge.input_reader(settings)
-    records = reader.read(inputs)
+    reader = reader or bridge.input_reader(settings)
+    records = reader.read(inputs) if records is None else records
     present = [records[number] for number in dict.fromkeys(inputs) if number in records]
     groups = [tuple(present)] if together and present else [(one,) for one in present]
-    existing = {} if again else _existing(description, as_text(filled))
+    existing = {} if again else _existing(description, as_text(filled), [one.id for one in present])
     return Preflight(
         function=description,
         parameters=filled,
@@ -227,19 +238,26 @@ def _item(
         inputs=group,
         size=size,
         minutes=function.minutes.amount(size, len(named)),
-        problems=tuple(misfits(function, group, reader)),
+        misfits=tuple(misfits(function, group, reader)),
         existing=name,
         existing_status=status,
     )
 
 
-def _existing(function: Description, parameters: str) -> dict[tuple[int, ...], tuple[str, Status]]:
-    """Give the requests for the same function, version and parameters by their inputs; one query for all."""
+def _existing(
+    function: Description, parameters: str, inputs: Sequence[int]
+) -> dict[tuple[int, ...], tuple[str, Status]]:
+    """Give the requests for the same function, version and parameters by their inputs."""
+    found: list[Any] = []
+    same_work = (
+        f"Function='{escape_squoted_text(function.name)}' "
+        f"AND (FunctionVersion='{escape_squoted_text(function.version)}' OR Status='{Status.NEW}')"
+    )
     with database_errors("looking for requests like these"):
-        found = query(
-            f"FIND RECORD '{RECORD_TYPE}' WITH Function='{escape_squoted_text(function.name)}' "
-            f"AND (FunctionVersion='{escape_squoted_text(function.version)}' OR Status='{Status.NEW}')"
-        )
+        # So that the answer stays as small as what is asked for, however many requests there ever were.
+        for start in range(0, len(inputs), _INPUTS_AT_ONCE):
+            meant = " OR ".join(f"Inputs={number}" for number in inputs[start : start + _INPUTS_AT_ONCE])
+            found += query(f"FIND RECORD '{RECORD_TYPE}' WITH {same_work} AND ({meant})")
     same: dict[tuple[int, ...], tuple[str, Status]] = {}
     for record in found:
         facts = {prop.name: prop.value for prop in record.get_properties()}
@@ -257,7 +275,7 @@ def _existing(function: Description, parameters: str) -> dict[tuple[int, ...], t
     return same
 
 
-def register(plan: Preflight, *, user: str, moment: datetime | None = None) -> list[str]:
+def register(plan: Preflight, *, user: str, moment: datetime | None = None, token: str = "") -> list[str]:
     """Insert the requests of a pre-flight; give their names.
 
     Parameters
@@ -266,19 +284,34 @@ def register(plan: Preflight, *, user: str, moment: datetime | None = None) -> l
         Who asks.
     moment
         When; now by default.
+    token
+        What makes this wish this one: with the same token the same requests are made once, however often it is said.
     """
     now = moment or datetime.now(UTC)
+    wishes = _wishes(plan, plan.ready, user=user, mark=token or now.isoformat())
+    known = _known_names([wish.name for wish in wishes]) if token else set()
+    _insert(plan.function.name, [wish for wish in wishes if wish.name not in known], user=user, now=now)
+    return [wish.name for wish in wishes]
+
+
+def registered_before(plan: Preflight, *, user: str, token: str) -> list[str]:
+    """Give the names of the requests of a pre-flight that were made with the same token."""
+    wishes = _wishes(plan, plan.items, user=user, mark=token)
+    return sorted(_known_names([wish.name for wish in wishes]))
+
+
+def _wishes(plan: Preflight, items: Iterable[Item], *, user: str, mark: str) -> list[_Wish]:
     text = as_text(plan.parameters)
-    wishes = [
+    function = plan.function
+    return [
         _Wish(
-            name=request_name(plan.function.name, plan.function.version, text, now.isoformat(), user, *_ids(item)),
+            name=request_name(function.name, function.version, text, mark, user, *_ids(item)),
             inputs=tuple(_ids(item)),
-            version=plan.function.version,
+            version=function.version,
             parameters=text,
         )
-        for item in plan.ready
+        for item in items
     ]
-    return _insert(plan.function.name, wishes, user=user, now=now)
 
 
 def _ids(item: Item) -> list[int]:

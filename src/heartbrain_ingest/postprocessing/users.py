@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from linkahead.common.administration import _get_roles
@@ -36,15 +36,21 @@ class Users:
         return self._known[user]
 
     def _find(self, user: str) -> str | None:
-        roles: set[str] | None = None
-        for route in self._routes:
-            if user in route.users or EVERYBODY in route.users:
-                return route.name
-            if route.groups:
-                roles = _roles(user) if roles is None else roles
-                if roles & set(route.groups):
-                    return route.name
-        return None
+        found = route_for(self._routes, user, lambda: _roles(user))
+        return found.name if found else None
+
+
+def route_for(routes: Sequence[Route], user: str, roles: Callable[[], Collection[str]]) -> Route | None:
+    """Give the first route that serves a user; roles are asked for only where a route names groups."""
+    known: Collection[str] | None = None
+    for route in routes:
+        if user in route.users or EVERYBODY in route.users:
+            return route
+        if route.groups:
+            known = roles() if known is None else known
+            if set(known) & set(route.groups):
+                return route
+    return None
 
 
 def _roles(user: str) -> set[str]:

@@ -89,6 +89,8 @@ class AgentReport:
     message: str = ""
     #: Progress of its running jobs, 0 to 1; None where the job tells none.
     jobs: Mapping[str, float | None] = field(default_factory=dict)
+    #: What the batch system says of each, in its own words.
+    batch_states: Mapping[str, str] = field(default_factory=dict)
 
 
 class Transport(Protocol):

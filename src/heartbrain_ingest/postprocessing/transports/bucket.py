@@ -166,6 +166,7 @@ class BucketTransport:
                     is_accepting=beat.accepting,
                     message=beat.message,
                     jobs={job: one.progress for job, one in beat.jobs.items()},
+                    batch_states={job: one.scheduler_state for job, one in beat.jobs.items()},
                 )
             )
         return found
