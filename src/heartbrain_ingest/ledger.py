@@ -10,13 +10,11 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
 from datetime import date
-from pathlib import Path
 from typing import Any
 
-from heartbrain_ingest.errors import StateError
 from heartbrain_ingest.inbox.files import FoundFile
+from heartbrain_ingest.ledger_file import LedgerFile, readable_ledger, real_path, stored_path
 from heartbrain_ingest.ledger_records import (
     LOOK_AGAIN,
     OUT,
@@ -28,7 +26,6 @@ from heartbrain_ingest.ledger_records import (
     Outcome,
     Settled,
 )
-from heartbrain_ingest.ledger_schema import prepare
 
 __all__ = [
     "LOOK_AGAIN",
@@ -46,60 +43,8 @@ __all__ = [
 ]
 
 
-class Ledger:
-    """The ledger of one site, in one SQLite file.
-
-    Parameters
-    ----------
-    path
-        The file; made when absent.
-    throw_away
-        Work on a copy that ends with this object.
-    """
-
-    def __init__(self, path: Path, *, throw_away: bool = False) -> None:
-        with readable_ledger():
-            self._open(path, throw_away=throw_away)
-
-    def _open(self, path: Path, *, throw_away: bool) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # An unnamed database lies in a temporary file that ends with the connection.
-        self._connection = sqlite3.connect("" if throw_away else path, timeout=60, isolation_level=None)
-        if throw_away and path.exists():
-            with closing(sqlite3.connect(path, timeout=60)) as source:
-                source.backup(self._connection)
-        self._connection.row_factory = sqlite3.Row
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._prepare()
-        self._connection.execute(
-            "CREATE TEMP TABLE seen (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL)"
-            " WITHOUT ROWID"
-        )
-        if not throw_away:
-            path.chmod(0o600)
-
-    def _prepare(self) -> None:
-        with self.transaction():  # two commands may open a new site at the same time
-            prepare(self._connection)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Do everything inside, or nothing."""
-        with readable_ledger():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk ends it by itself
-                    self._connection.execute("ROLLBACK")
-                raise
+class Ledger(LedgerFile):
+    """The ledger of one site: what is in it, and what a run asks of it."""
 
     # files
 
@@ -119,7 +64,7 @@ class Ledger:
                 *LOOK_AGAIN,
             ),
         )
-        settled = {_real_path(row[0]) for row in known}
+        settled = {real_path(row[0]) for row in known}
         return [one for one in found if one.path not in settled]
 
     def published_digest(self, path: str, size: int) -> str | None:
@@ -223,7 +168,7 @@ class Ledger:
         cursor = self._connection.execute(
             "SELECT path FROM files WHERE delivery = ? AND outcome = ? ORDER BY path", (delivery, Outcome.WAITING)
         )
-        return [_real_path(row[0]) for row in cursor]
+        return [real_path(row[0]) for row in cursor]
 
     def has_images(self, delivery: int) -> bool:
         """Say whether a session has a DICOM file that was neither taken away nor discarded."""
@@ -256,7 +201,7 @@ class Ledger:
         cursor = self._connection.execute(f"SELECT * FROM files WHERE {where} ORDER BY path", parameters)  # noqa: S608 - own text, values are bound
         for row in cursor:
             values = dict(row)
-            values["path"] = _real_path(values["path"])
+            values["path"] = real_path(values["path"])
             values["facts"] = json.loads(values["facts"] or "{}", object_pairs_hook=_shared)
             values["series"] = values["series"] and sys.intern(values["series"])
             values["outcome"] = Outcome(values["outcome"])
@@ -549,37 +494,8 @@ class Ledger:
         return [(row[0], row[1], row[2], json.loads(row[3])) for row in cursor]
 
 
-@contextmanager
-def readable_ledger() -> Iterator[None]:
-    """Say what SQLite says as an error that an operator reads.
-
-    Raises
-    ------
-    StateError
-        The disk is full, the file damaged, or locked by another program.
-    """
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise  # a mistake of the program, not of the machine
-    except sqlite3.Error as error:
-        raise StateError(str(error)) from error
-
-
-def stored_path(path: str) -> str:
-    """Give a path as the ledger writes it: a byte that is no UTF-8 becomes a character for private use."""
-    return path if path.isascii() else path.translate(_STORED)
-
-
-def _real_path(path: str) -> str:
-    return path if path.isascii() else path.translate(_REAL)
-
-
 #: Rows of the ledger that a message names at most.
 _NAMED = 10
-#: Python gives bytes of a name that are no UTF-8 as lone surrogates (PEP 383), which no database takes.
-_STORED = {0xDC00 + byte: 0xEF00 + byte for byte in range(0x80, 0x100)}
-_REAL = {kept: surrogate for surrogate, kept in _STORED.items()}
 
 
 def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
