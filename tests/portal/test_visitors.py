@@ -14,7 +14,7 @@ from linkahead.queries import query
 
 from heartbrain_ingest.crawl.client import db
 from heartbrain_ingest.portal.visitors import Cache, LinkAheadGate, Visitor, Visitors, acting_as, open_gate
-from heartbrain_ingest.settings import LinkAhead, Portal, Settings
+from heartbrain_ingest.settings import Folders, LinkAhead, Portal, Settings
 from linkahead_embedded.accounts import set_account
 from linkahead_embedded.bootstrap import close_application, open_application
 from linkahead_embedded.server import Server
@@ -25,7 +25,8 @@ NAMES = ("anna", "ben")
 
 def _settings(folder: Path, *, ini: Path | None = None, seconds: float = 20) -> Settings:
     linkahead = LinkAhead(ini=ini, database=folder / "linkahead.db")
-    return Settings(linkahead=linkahead, portal=Portal(linkahead_seconds=seconds))
+    folders = Folders(logs=folder / "logs", state=folder / "state", archive=folder / "archive")
+    return Settings(linkahead=linkahead, folders=folders, portal=Portal(linkahead_seconds=seconds))
 
 
 def _ini(folder: Path, url: str) -> Path:
