@@ -202,3 +202,29 @@ def test_only_the_owner_may_read_it_and_a_newer_one_is_refused(tmp_path: Path) -
     connection.close()
     with pytest.raises(LedgerError, match="schema version 99"):
         Ledger(path)
+
+
+def test_a_file_that_comes_back_after_it_was_gone_is_new_again_and_a_published_one_is_not(tmp_path: Path) -> None:
+    for night, (seen, expected) in enumerate(
+        [(["a", "b"], ["a", "b"]), ([], []), (["a", "b"], ["a"]), (["a", "b"], [])]
+    ):
+        ledger = Ledger(tmp_path / "ledger.db")
+        new = ledger.unknown([_found(name) for name in seen]) if seen else []
+        assert new == [_found(name) for name in expected], night
+        ledger.record([_row(Path(one.path).name) for one in new])
+        if night == 0:
+            delivery = _session(ledger)
+            ledger.assign([1, 2], delivery)
+            ledger.settle([(2, Outcome.CONVERTED, None, "zip!b", "digest")])
+        ledger.note_gone("/inbox")
+        ledger.close()
+
+
+def test_what_is_in_a_folder_that_can_not_be_looked_into_is_not_gone(ledger: Ledger) -> None:
+    ledger.record([_row("locked/a"), _row("locked beside/a"), _row("open/a")])
+    ledger.note_gone("/inbox", ["/inbox/locked"])
+    assert {row.path: row.code for row in ledger.files()} == {
+        "/inbox/locked/a": None,
+        "/inbox/locked beside/a": "FILE_GONE",
+        "/inbox/open/a": "FILE_GONE",
+    }

@@ -116,6 +116,8 @@ class Arrivals:
         #: Files that were found, and those of them that no earlier run saw as they are now.
         self.seen = 0
         self.new = 0
+        #: Folders that could not be looked into.
+        self._hidden: list[str] = []
 
     # scan
 
@@ -131,16 +133,23 @@ class Arrivals:
         if not os.access(self._inbox, os.R_OK):
             raise SettingsError("the inbox can't be read; it needs to exist and to be open to this user")
         self.check_labels()
-        self._take_note(walk(self._inbox))
+        self._take_note(self._walk())
         self._take_note(self._released_members())
         with self._ledger.transaction():
-            self._ledger.note_gone(str(self._inbox))
+            self._ledger.note_gone(str(self._inbox), self._hidden)
         for _depth in range(ARCHIVE_DEPTH):
             if not self._unpack_archives():
                 break
         with self._ledger.transaction():
             deeper = self._ledger.files(_ARCHIVES, (Outcome.WAITING,))
             self._ledger.settle([(row.id, Outcome.QUARANTINED, "ARCHIVE_DEPTH", None, None) for row in list(deeper)])
+
+    def _walk(self) -> Iterator[FoundFile]:
+        """Walk through the inbox; remember the folders that it could not look into."""
+        for one in walk(self._inbox):
+            if one.code == "UNREADABLE_FILE":
+                self._hidden.append(one.path)
+            yield one
 
     def check_labels(self) -> None:
         """Refuse a key, or labels of the steward, that would give published subjects another pseudonym.
@@ -294,8 +303,12 @@ class Arrivals:
         key = f"lab-{delivery_key(row.sha256 or '', hashlib.sha256(rules).hexdigest())}"
         delivery = self._ledger.delivery(key)
         if delivery is not None:
+            came_back = self._ledger.is_deserted(delivery.id)
             self._ledger.assign([row.id], delivery.id)
-            self._ledger.settle([(row.id, Outcome.IGNORED, "DUPLICATE_TABLE", None, None)])
+            if came_back:
+                self._ledger.set_state(delivery.id, DeliveryState.WAITING)
+            else:
+                self._ledger.settle([(row.id, Outcome.IGNORED, "DUPLICATE_TABLE", None, None)])
             return
         identifier = self._ledger.add_delivery(key=key, kind="lab", project=self._settings.projects.default)
         self._ledger.assign([row.id], identifier)
@@ -320,6 +333,8 @@ class Arrivals:
     def is_complete(self, delivery: Delivery) -> bool:
         """Say whether all files of a delivery have come, as far as one can tell."""
         paths = self._ledger.waiting_paths(delivery.id)
+        if any(path.startswith(tuple(f"{folder}/" for folder in self._hidden)) for path in paths):
+            return False  # nobody can see how far it is
         own = tuple(f"{folder}/" for folder in (self._inbox, self._unpacked))
         if self._complete and any(path.startswith(own) or path == str(self._inbox) for path in paths):
             return True

@@ -49,14 +49,18 @@ class Ledger(LedgerFile):
     # files
 
     def unknown(self, found: Sequence[FoundFile]) -> list[FoundFile]:
-        """Note that these files were seen by this run; give those that no earlier run saw as they are now."""
+        """Note that these files were seen by this run; give those that no earlier run saw as they are now.
+
+        A file that was gone for a while is given as well: it never was published.
+        """
         self._connection.executemany(
             "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)",
             ((stored_path(one.path), one.size, one.mtime_ns) for one in found),
         )
         known = self._connection.execute(
             "SELECT path FROM seen JOIN files USING (path, size, mtime_ns) WHERE path >= ? AND path <= ?"
-            " AND NOT (outcome = ? AND delivery IS NULL AND COALESCE(code, '') IN (?, ?))",
+            " AND NOT (outcome = ? AND delivery IS NULL AND COALESCE(code, '') IN (?, ?))"
+            " AND COALESCE(code, '') != 'FILE_GONE'",
             (
                 min(stored_path(one.path) for one in found),
                 max(stored_path(one.path) for one in found),
@@ -178,6 +182,15 @@ class Ledger(LedgerFile):
         ).fetchone()
         return row is not None
 
+    def is_deserted(self, delivery: int) -> bool:
+        """Say whether all files of a delivery were taken away before anything was published of them."""
+        row = self._connection.execute(
+            "SELECT 1 FROM files WHERE delivery = ? AND COALESCE(code, '') NOT IN ('FILE_GONE', 'DUPLICATE_TABLE')"
+            " LIMIT 1",
+            (delivery,),
+        ).fetchone()
+        return row is None
+
     def part_recordings(self, delivery: int) -> None:
         """Take the recordings that wait out of a session that will not come; another one may."""
         self._connection.execute(
@@ -227,11 +240,19 @@ class Ledger(LedgerFile):
         ).fetchone()
         return row is not None
 
-    def note_gone(self, inbox: str) -> None:
-        """Note the files that waited or were in quarantine and are no more in an inbox that was just looked through."""
+    def note_gone(self, inbox: str, hidden: Sequence[str] = ()) -> None:
+        """Note the files that waited or were in quarantine and are no more in an inbox that was just looked through.
+
+        Parameters
+        ----------
+        hidden
+            Folders that could not be looked into: nobody knows what of theirs is gone.
+        """
         self._connection.execute(
             "UPDATE files SET outcome = ?, code = ? WHERE outcome IN (?, ?) AND path > ? AND path < ?"
-            " AND path NOT IN (SELECT path FROM seen)",
+            " AND path NOT IN (SELECT path FROM seen)"
+            " AND NOT EXISTS (SELECT 1 FROM json_each(?) AS folder"
+            " WHERE files.path > folder.value || '/' AND files.path < folder.value || '0')",
             (
                 Outcome.IGNORED,
                 "FILE_GONE",
@@ -239,6 +260,7 @@ class Ledger(LedgerFile):
                 Outcome.QUARANTINED,
                 stored_path(f"{inbox}/"),
                 stored_path(f"{inbox}0"),
+                json.dumps([stored_path(folder) for folder in hidden]),
             ),
         )
 

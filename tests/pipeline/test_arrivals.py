@@ -17,6 +17,7 @@ import pytest
 
 from tests.pipeline.scans import make_slice, write, write_series
 from tests.pipeline.site import Site
+from tests.pipeline.test_recordings import lab_table
 
 #: However young a file is, it has been quiet.
 QUIET = "inbox: {quiet_minutes: 0}\n"
@@ -359,3 +360,43 @@ def test_a_session_whose_files_are_all_taken_away_again_is_waited_for_no_more(si
     assert {row["state"] for row in site.ledger_rows("deliveries")} == {"discarded", "crawled"}
     write_series(site.inbox / "study")
     assert len(site.take_in(site.inbox).published) == 1
+
+
+def test_an_inbox_that_was_out_of_sight_for_a_night_is_taken_in_when_it_is_back(site: Site, tmp_path: Path) -> None:
+    write_series(site.inbox / "study")
+    lab_table(site.inbox, "a.csv", "HB0099;04.05.2023 08:15;Serum;Kalium;4,9;mmol/l", written=1_900_000_000)
+    assert site.take_in().waiting == 2
+    away = site.inbox.rename(tmp_path / "away")
+    site.inbox.mkdir()  # the place where the share is mounted
+    assert site.take_in().seen == 0
+    site.inbox.rmdir()
+    away.rename(site.inbox)
+    assert site.take_in().waiting == 2
+    (site.inbox / ".complete").touch()
+    report = site.take_in()
+    assert len(report.published) == 2
+    assert {code for _, code in report.outcomes} == {""}
+
+
+def test_a_folder_that_can_not_be_looked_into_for_a_night_keeps_its_files_waiting(site: Site) -> None:
+    folder = site.inbox / "study"
+    write_series(folder)
+    site.take_in()
+    folder.chmod(0)
+    (site.inbox / ".complete").touch()
+    done = subprocess.run(
+        site.argv("ingest", "--json", "--jobs", "1"),
+        capture_output=True,
+        text=True,
+        env=site.environment(),
+        preexec_fn=obey_permissions,
+        timeout=120,
+        check=False,
+    )
+    folder.chmod(0o700)
+    assert done.returncode == 1, done.stderr
+    assert site.fates() == {f"study/02_000{number}.dcm": ("waiting", None) for number in range(1, 5)} | {
+        "study": ("quarantined", "UNREADABLE_FILE")
+    }
+    report = site.take_in()
+    assert (len(report.published), report.exit_code) == (1, 0)
