@@ -46,6 +46,7 @@ MOUNT_POINTS = (
     "work",
     "mnt/0",
     "mnt/1",
+    "mnt/2",
     "usr/bin",
 )
 

@@ -35,6 +35,12 @@ def test_an_image_is_read_only_and_the_exit_status_comes_through(container_image
     assert done.returncode == 7
 
 
+def test_a_folder_that_an_image_lacks_is_not_made(container_image: Path, tmp_path: Path) -> None:
+    done = ch_run(f"--bind={tmp_path}:/mnt/3", str(container_image), "--", "true")
+    assert done.returncode != 0
+    assert "can't mkdir" in done.stderr
+
+
 def test_a_batch_job_runs_in_a_container(container_image: Path, slurm: Slurm) -> None:
     folder = slurm.folder / "home" / "contained"
     folder.mkdir()

@@ -23,7 +23,9 @@ name: look-around
 version: "1.0"
 title: Tells what a job can see and do
 container: {{runtime: charliecloud, image: {image}, sha256: ""}}
-command: [python3, "{{function}}/look.py", "{{input}}", "{{output}}", "{{parameters}}", "{{status}}", "{{param:label}}"]
+command: [python3, "{{function}}/look.py", "{{input}}", "{{output}}", "{{parameters}}", "{{status}}", "{{param:label}}",
+  "{{keep}}"]
+keep: true
 parameters:
   type: object
   properties: {{label: {{type: string, title: Label}}}}
@@ -34,7 +36,7 @@ network: {network}
 LOOK = """\
 import json, os, socket, sys
 from pathlib import Path
-inputs, output, parameters, status, label = sys.argv[1:]
+inputs, output, parameters, status, label, keep = sys.argv[1:]
 port = int(Path(inputs, "port").read_text())
 def works(action):
     try:
@@ -54,6 +56,8 @@ found = {
 }
 Path(output, "found.json").write_text(json.dumps(found))
 Path(status, "progress").write_text("1")
+with Path(keep, "attempts").open("a") as file:
+    print("one more", file=file)
 """
 
 
@@ -118,6 +122,8 @@ def test_a_function_sees_its_folders_and_the_network_only_where_its_entry_allows
 ) -> None:
     function = make_function(tmp_path, container_image, network=network)
     label = "a b; touch /tmp/x $(id) 'quoted' \n second line"
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "keep" / "attempts").write_text("the first\n")
     attempt = run_in_slurm(slurm, function, tmp_path, label)
     assert (attempt.record["exit_code"], attempt.record["problem"], attempt.said) == (0, "", "")
     assert [entry["name"] for entry in attempt.record["outputs"]] == ["found.json"]
@@ -133,6 +139,7 @@ def test_a_function_sees_its_folders_and_the_network_only_where_its_entry_allows
     assert {name for name in found["environment"] if name.startswith(("SLURM", "MUNGE", "AWS"))} == set()
     assert set(found["environment"]) <= {"CH_RUNNING", "HOME", "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "PATH"}
     assert (attempt.run / "status" / "progress").read_text() == "1"
+    assert (tmp_path / "keep" / "attempts").read_text() == "the first\none more\n"
 
 
 def test_a_function_that_fails_in_its_container_tells_its_exit_status(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from hpc_bridge.containers import missing_places
 from hpc_bridge.digests import digest, file_digest
 from hpc_bridge.errors import BridgeError, CatalogueError, ParameterError, RefusedError
 from hpc_bridge.protocol import Description, JobSpec, canonical, check_schema, fill, keys
@@ -80,7 +81,7 @@ class Entry(_Part):
     environment: tuple[str, ...] = ()
     network: bool = False
     keep: bool = Field(
-        False, description="whether `{keep}` is a folder that lasts until a job for these inputs succeeds"
+        False, description="whether `{keep}` is a folder that all attempts and requests for these inputs share"
     )
 
     @field_validator("environment")
@@ -234,6 +235,8 @@ def load_function(folder: Path) -> Function:
     image = folder / entry.container.image if entry.container.image else None
     if image is not None and not image.exists():
         raise CatalogueError(f"{folder.name}: the image {entry.container.image} is missing")
+    if image is not None and (missing := missing_places(entry.container.runtime, image, keep=entry.keep)):
+        raise CatalogueError(f"{folder.name}: the image lacks {', '.join(missing)}, and charliecloud makes no folders")
     marks["image"] = entry.container.sha256
     return Function(entry, folder, digest(canonical(marks)))
 

@@ -19,6 +19,14 @@ INSIDE = {"input": "/input", "output": "/output", "job": "/work", "function": "/
 KEPT = "/mnt/2"
 
 
+def missing_places(runtime: str, image: Path, *, keep: bool) -> list[str]:
+    """Give the folders that an image lacks and its runtime does not make; of an image in one file nothing is known."""
+    if runtime != "charliecloud" or not image.is_dir():
+        return []
+    places = [*INSIDE.values(), *([KEPT] if keep else [])]
+    return [place for place in places if not (image / place.lstrip("/")).is_dir()]
+
+
 @dataclass(frozen=True)
 class Folders:
     """Where a job's folders are outside; output and status are known when it starts."""
