@@ -8,11 +8,11 @@ each batch job's name is handed in at most once, and one that was not seen again
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Callable  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import Any
 
 from hpc_bridge.bucket import Bucket
 from hpc_bridge.catalog import Function

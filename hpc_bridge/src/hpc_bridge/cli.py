@@ -9,8 +9,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Iterator, Sequence  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import Any
 
 import hpc_bridge
 from hpc_bridge.errors import BridgeError

@@ -10,10 +10,11 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.bucket import open_bucket, probe
 from hpc_bridge.catalog import image_digest, load_catalogue

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from typing import TYPE_CHECKING, Collection  # noqa: UP035 - Python 3.10 on HPC login nodes
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import hpc_bridge
 from hpc_bridge.digests import digest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, Sequence  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 #: What batch commands need of the agent's environment; nothing else of it reaches a job.
 _KEPT = ("HOME", "USER", "LOGNAME", "PATH", "SLURM_CONF", "TMPDIR", "TZ")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.protocol import TRANSITIONS, WRITERS
 from hpc_bridge.protocol.documents import (

@@ -21,8 +21,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator  # noqa: UP035 - old Pythons on compute nodes
+from typing import Any
 
 CLAIM, PLAN, EXIT = "claim", "plan.json", "exit.json"
 #: In the output folder: why a program could not work, {"code": ..., "message": plain words}.

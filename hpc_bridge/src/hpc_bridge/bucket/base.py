@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import abc
 import enum
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 
 class Conditions(enum.Enum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.digests import file_digest
 from hpc_bridge.errors import VerificationError

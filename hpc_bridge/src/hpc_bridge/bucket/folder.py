@@ -6,8 +6,8 @@ import contextlib
 import os
 import secrets
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Callable, Iterable, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.bucket.base import Bucket, Entry
 from hpc_bridge.bucket.files import appearing, check

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Callable, Iterable, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.bucket.base import Bucket, Conditions, Entry
 from hpc_bridge.bucket.files import appearing, check

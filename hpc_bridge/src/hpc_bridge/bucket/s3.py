@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterable, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import TYPE_CHECKING, Any
 
 from hpc_bridge.bucket.base import Bucket, Conditions, Entry
 from hpc_bridge.bucket.transfer import Transfer

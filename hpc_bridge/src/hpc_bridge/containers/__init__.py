@@ -6,9 +6,9 @@ status read-write, the environment is clean, and the network is cut by the wrapp
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Mapping  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 #: An argument: pieces that are a text, or the name of a folder that is known when the job starts.
 Item = list[dict[str, str]]

@@ -6,10 +6,11 @@ the RDM system's own accepting of the files, `close`, and after the retention ti
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Mapping, Sequence, TypeVar  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import TypeVar
 
 from hpc_bridge.bucket.base import Conditions
 from hpc_bridge.bucket.files import holds

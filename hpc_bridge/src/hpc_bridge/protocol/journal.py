@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Callable, Iterable, Iterator  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import Any
 
 from hpc_bridge.bucket.base import Bucket, Conditions
 from hpc_bridge.digests import nonce

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Mapping  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.errors import TransitionError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import abc
 import enum
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Collection  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Collection  # noqa: UP035 - Python 3.10 on HPC login nodes
+from typing import Any
 
 from hpc_bridge import wrapper
 from hpc_bridge.errors import SchedulerError

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Collection  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge.errors import SchedulerError
 from hpc_bridge.schedulers.base import Phase, Scheduler, Sighting, Submission

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Callable, Collection, Mapping, Sequence  # noqa: UP035 - Python 3.10 on HPC login nodes
 
 from hpc_bridge import wrapper
 from hpc_bridge.errors import SchedulerBusyError, SchedulerError, SchedulerUnavailableError
