@@ -280,7 +280,7 @@ def test_a_full_scratch_lets_jobs_wait(tmp_path: Path) -> None:
     job = site.ask().job
     report = site.tick()
     assert site.standing(job).state is State.NEW
-    assert any("not enough room" in text for text in report.problems)
+    assert any("not enough room" in text and "lower limits.free_bytes" in text for text in report.problems)
 
 
 def test_an_input_that_was_exchanged_is_never_run(quick: Site) -> None:

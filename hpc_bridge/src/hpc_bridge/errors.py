@@ -86,4 +86,4 @@ class SettingsError(BridgeError):
 
 
 class SpaceError(BridgeError):
-    """There is not enough room in scratch: free space or raise the limit in config.yml; the job waits."""
+    """There is not enough room in scratch: free space, or lower limits.free_bytes in config.yml; the job waits."""
