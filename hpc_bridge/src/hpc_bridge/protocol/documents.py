@@ -170,7 +170,7 @@ class EventRecord(Document):
 
     kind: Literal["hpc-bridge/event/1"] = Field("hpc-bridge/event/1", alias="schema")
     job: JobName
-    number: Annotated[int, Field(ge=1, le=9999)]
+    number: Annotated[int, Field(ge=1, le=keys.LAST_NUMBER)]
     event: Event
     state: State = Field(description="the state that follows")
     side: Side
@@ -275,7 +275,9 @@ class ScaledAmount(Document):
 class Needs(Document):
     """What a function takes as input."""
 
-    record_types: Annotated[tuple[str, ...], Field(description="RecordTypes in LinkAhead, e.g. DiffusionImage")] = ()
+    record_types: Annotated[
+        tuple[str, ...], Field(description="RecordTypes in LinkAhead, e.g. DiffusionWeightedImage")
+    ] = ()
     files: Annotated[tuple[str, ...], Field(description="patterns; at least one input matches each")] = ("*",)
     max_files: Annotated[int, Field(ge=0, le=MAX_INPUTS)] = 1000
     max_bytes: Annotated[int, Field(ge=0, le=MAX_INPUT_BYTES)] = 1 << 36

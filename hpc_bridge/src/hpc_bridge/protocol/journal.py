@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,6 @@ from hpc_bridge.protocol import keys
 from hpc_bridge.protocol.documents import MAX_DOCUMENT_BYTES, EventRecord
 from hpc_bridge.protocol.lifecycle import WRITERS, Event, Side, State, advance
 
-LAST_NUMBER = 9999
 _PATIENCE = 4
 
 
@@ -206,8 +205,3 @@ class Journal:
 def ask(job: str) -> Standing:
     """Give the standing of a job before its first event."""
     return Standing(job, 0, State.NEW)
-
-
-def in_state(standings: Iterable[Standing], *states: State) -> list[Standing]:
-    """Give those in one of the states, by job name."""
-    return sorted((one for one in standings if one.state in states), key=lambda one: one.job)

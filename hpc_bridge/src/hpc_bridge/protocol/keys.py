@@ -18,7 +18,6 @@ VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}")
 ATTEMPT = re.compile(r"hb-[0-9a-f]{32}\.[0-9]{1,5}")
 
 OPEN_PREFIX = "open/"
-JOBS_PREFIX = "jobs/"
 CATALOGUE_PREFIX = "catalogue/"
 AGENTS_PREFIX = "agents/"
 #: The wish of the RDM side that a job ends; a key of one writer, so it works where conditional writes do not.
@@ -27,6 +26,8 @@ CANCEL = "cancel"
 _OPEN_KEY = re.compile(
     r"open/(?P<job>[a-z0-9][a-z0-9-]{31})/(?:(?P<number>[0-9]{4})(?:\.(?P<hint>[a-z]{1,16}))?|(?P<wish>cancel))"
 )
+#: Of an event: four digits in a key.
+LAST_NUMBER = 9999
 _STATES = {state.value: state for state in State}
 MAX_NAME_BYTES = 512
 MAX_NAME_DEPTH = 16
@@ -45,11 +46,6 @@ def spec(job: str) -> str:
 def input_file(job: str, name: str) -> str:
     """Give the key of one input."""
     return f"jobs/{job}/input/{name}"
-
-
-def input_prefix(job: str) -> str:
-    """Give what the keys of all inputs begin with."""
-    return f"jobs/{job}/input/"
 
 
 def output_file(job: str, attempt: str, name: str) -> str:
