@@ -16,6 +16,7 @@ from heartbrain_ingest.bids.schema import RESOLVED_ENTITIES, BidsSchema, load_sc
 from heartbrain_ingest.bids.selectors import Evidence, Selector, nearest, parse_selector
 from heartbrain_ingest.errors import RulesError
 from heartbrain_ingest.issues import ISSUES
+from heartbrain_ingest.yaml_model import QuickSafeLoader
 
 _TOP_KEYS = ("record_types", "ignored_words", "rules")
 _RULE_KEYS = ("id", "note", "when", "set")
@@ -289,7 +290,7 @@ class _Located(dict[Any, Any]):
     line: int = 0
 
 
-class _LineLoader(yaml.SafeLoader):
+class _LineLoader(QuickSafeLoader):
     """YAML's safe loader that keeps line numbers and refuses a key that stands twice."""
 
 

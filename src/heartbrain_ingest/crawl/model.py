@@ -6,8 +6,8 @@ descriptions go in; what would change the meaning of stored values is refused wi
 
 from __future__ import annotations
 
-import functools
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,11 @@ def parse_datamodel(path: Path) -> dict[str, Entity]:
     return model
 
 
-@functools.lru_cache(maxsize=8)
-def _view(path: Path, digest: str) -> ModelView:  # noqa: ARG001  the digest is the cache's key
-    model = parse_datamodel(path)
+#: What files say, by their digest: reading one takes most of a second.
+_views: dict[str, ModelView] = {}
+
+
+def _view(model: Mapping[str, Entity]) -> ModelView:
     properties = {name: _type_of(entity) for name, entity in model.items() if entity.role == "Property"}
     ancestors: dict[str, frozenset[str]] = {}
     record_types = {name: entity for name, entity in model.items() if entity.role == "RecordType"}
@@ -99,7 +101,10 @@ def _view(path: Path, digest: str) -> ModelView:  # noqa: ARG001  the digest is 
 
 def view_datamodel(path: Path) -> ModelView:
     """Read a data model file for the converters; a file that did not change is read once per process."""
-    return _view(path, _digest(path))
+    digest = _digest(path)
+    if digest not in _views:
+        _views[digest] = _view(parse_datamodel(path))
+    return _views[digest]
 
 
 def _digest(path: Path) -> str:
@@ -149,6 +154,7 @@ def load_datamodel(path: Path, *, marker: Path | None = None) -> bool:
         if marker is not None and _is_loaded(marker, digest):
             return False
         model = parse_datamodel(path)
+        _views.setdefault(digest, _view(model))
         changed = _synchronize(model)
     if marker is not None:
         last = next(name for name in reversed(model) if model[name].role == "RecordType")
@@ -166,7 +172,6 @@ def _is_loaded(marker: Path, digest: str) -> bool:
 
 def _synchronize(model: dict[str, Entity]) -> bool:
     """Insert what is missing, extend what is there; refuse what would break stored data, before anything is written."""
-    data_model = DataModel(model.values())
     known = {entity.name.lower(): entity for entity in DataModel.get_existing_entities(list(model.values()))}
     changed = []
     conflicts: list[str] = []
@@ -177,11 +182,11 @@ def _synchronize(model: dict[str, Entity]) -> bool:
     if conflicts:
         raise DatabaseError("the data model would break stored data: " + "; ".join(conflicts))
     new = [entity for name, entity in model.items() if name.lower() not in known]
-    data_model.sync_ids_by_name(known.values())
+    _take_ids(model, known.values())
     if new:
         container = db.Container().extend(new)
         container.insert()
-        data_model.sync_ids_by_name(container)
+        _take_ids(model, container)
     for stored in changed:
         for prop in stored.get_properties():
             if prop.id is None:
@@ -192,6 +197,15 @@ def _synchronize(model: dict[str, Entity]) -> bool:
     if changed:
         db.Container().extend(changed).update()
     return bool(new or changed)
+
+
+def _take_ids(model: Mapping[str, Entity], valid: Iterable[Entity]) -> None:
+    """Give a model's entities, their properties and parents the ids of the entities of the same name."""
+    ids = {entity.name.lower(): entity.id for entity in valid}
+    for entity in model.values():
+        for one in (entity, *entity.get_properties(), *entity.get_parents()):
+            if one.name.lower() in ids:
+                one.id = ids[one.name.lower()]
 
 
 def _extend(stored: Entity, wanted: Entity, conflicts: list[str]) -> bool:

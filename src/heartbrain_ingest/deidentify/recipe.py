@@ -13,6 +13,7 @@ from pydicom.datadict import keyword_dict
 
 from heartbrain_ingest.deidentify.table import Action, Option
 from heartbrain_ingest.errors import RulesError
+from heartbrain_ingest.yaml_model import QuickSafeLoader
 
 _TAG: Final = re.compile(r"([0-9A-Fa-fXx]{4}),([0-9A-Fa-fXx]{4})")
 _HEX_RANGE: Final = re.compile(r"([0-9A-Fa-f]{2})(?:-([0-9A-Fa-f]{2}))?")
@@ -209,7 +210,7 @@ def read_recipe(path: Path) -> Recipe:
         The file is missing or not YAML, or has a key that does not exist (the nearest one is named).
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), QuickSafeLoader)  # noqa: S506 - it is a safe one
     except OSError as error:
         raise RulesError(f"{path.name}: {error.strerror}") from error
     except yaml.YAMLError as error:
