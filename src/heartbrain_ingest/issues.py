@@ -165,6 +165,12 @@ ISSUES: dict[str, Issue] = {
         "stays published as it is.",
         "Mend what `heartbrain quarantine explain` names for the session, then release its files.",
     ),
+    "TARGET_TAKEN": _quarantine(
+        "Where the delivery is to be published there is a folder that the ledger does not know: the state folder was "
+        "restored from an older backup, or somebody put it there.",
+        "Put the newest backup of the state folder back; without one, take that folder out of the archive. Then "
+        "release the files.",
+    ),
     "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte, under the same rules."),
     "FILE_GONE": _info("The file was taken out of the inbox before it was published."),
     "PHYSIO_PART": _info("The file is a part of a recording (markers, samples, triggers) that another file opens."),

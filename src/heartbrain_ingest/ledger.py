@@ -365,11 +365,18 @@ class Ledger(LedgerFile):
         return {row[0] for row in cursor}
 
     def set_state(
-        self, delivery: int, state: DeliveryState, *, code: str | None = None, target: str | None = None
+        self,
+        delivery: int,
+        state: DeliveryState,
+        *,
+        code: str | None = None,
+        target: str | None = None,
+        target_digest: str | None = None,
     ) -> None:
         """Move a delivery to a state."""
         self._connection.execute(
-            "UPDATE deliveries SET state = ?, code = ?, target = ? WHERE id = ?", (state, code, target, delivery)
+            "UPDATE deliveries SET state = ?, code = ?, target = ?, target_digest = ? WHERE id = ?",
+            (state, code, target, target_digest, delivery),
         )
 
     def sessions_on(self, patient_id: str | None, study_date: str | None) -> list[int]:
@@ -526,7 +533,8 @@ def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _SELECT_DELIVERY = (
-    "SELECT id, key, kind, subject, session, project, state, revision, folder, target, code FROM deliveries"
+    "SELECT id, key, kind, subject, session, project, state, revision, folder, target,"
+    " target_digest, code FROM deliveries"
 )
 
 

@@ -100,4 +100,6 @@ class Delivery:
     folder: str | None
     #: The folder that is about to be published.
     target: str | None
+    #: Its `filesystem.folder_digest`; None where an earlier version of the program wrote the target.
+    target_digest: str | None
     code: str | None

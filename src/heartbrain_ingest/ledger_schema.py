@@ -101,6 +101,10 @@ ALTER TABLE folders ADD COLUMN made_with TEXT;
 CREATE INDEX folders_uncrawled ON folders (revision, path) WHERE crawled = 0;
 CREATE INDEX deliveries_state ON deliveries (state);
 """,
+    """
+-- What tells the folder that is about to be published from any other of its name.
+ALTER TABLE deliveries ADD COLUMN target_digest TEXT;
+""",
 )
 SCHEMA_VERSION = len(_STEPS)
 

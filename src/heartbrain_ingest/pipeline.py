@@ -27,6 +27,7 @@ from heartbrain_ingest.errors import DatabaseError, HeartbrainError, LedgerError
 from heartbrain_ingest.filesystem import (
     EXPERIMENTAL_DATA,
     delivery_folder,
+    folder_digest,
     keep_refused,
     memory_folder,
     publish,
@@ -158,7 +159,7 @@ class Run:
         for leftover in self._memory.iterdir() if self._memory else ():
             shutil.rmtree(leftover, ignore_errors=True)
         for delivery in self._ledger.deliveries(DeliveryState.PUBLISHING):
-            if delivery.target and (self._settings.folders.archive / delivery.target).is_dir():
+            if delivery.target and self._is_there(delivery.target, delivery.target_digest):
                 self._mark_published(delivery.id, delivery.target)
             else:
                 with self._ledger.transaction():
@@ -169,6 +170,11 @@ class Run:
             refused = self._ledger.delivery_of(number)
             if refused is not None and refused.state in decided and not self._options.dry_run:
                 keep_refused(self._settings.folders.quarantine, number, None)
+
+    def _is_there(self, target: str, digest: str | None) -> bool:
+        """Say whether the folder that was about to be published is: one of its name can be an older one."""
+        folder = self._settings.folders.archive / target
+        return folder.is_dir() and (digest is None or folder_digest(folder) == digest)
 
     def _made_with(self) -> str:
         """Give the digest of all that decides what is made of the same files."""
@@ -373,6 +379,19 @@ class Run:
         self, delivery: int, folder: Path | None, target: str, settled: Sequence[Settled], *, code: str | None
     ) -> bool:
         """Write the decision, rename, write that it is done."""
+        digest = folder_digest(folder) if folder else None
+        place = self._settings.folders.archive / target
+        # A restored ledger can lack what was published after its backup: the same is taken over, other is no business
+        # of ours, and is to be found out before a decision stands in the ledger.
+        is_there = folder is not None and place.exists()
+        if is_there and not self._is_there(target, digest):
+            folder, code = None, "TARGET_TAKEN"
+            settled = [
+                one
+                if one[1] in {Outcome.QUARANTINED, Outcome.IGNORED}
+                else (one[0], Outcome.QUARANTINED, code, None, one[4])
+                for one in settled
+            ]
         if folder is None:
             with self._ledger.transaction():
                 self._ledger.settle_refused(settled)
@@ -381,8 +400,9 @@ class Run:
             return False
         with self._ledger.transaction():
             self._ledger.stage_outcomes(delivery, settled)
-            self._ledger.set_state(delivery, DeliveryState.PUBLISHING, target=target)
-        publish(folder, self._settings.folders.archive / target)
+            self._ledger.set_state(delivery, DeliveryState.PUBLISHING, target=target, target_digest=digest)
+        if not is_there:
+            publish(folder, place)
         self._mark_published(delivery, target)
         self._report.published.append(target)
         return True

@@ -7,9 +7,11 @@ import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -201,3 +203,70 @@ def test_a_second_run_at_the_same_time_says_so_and_does_nothing(undisturbed: Tak
     assert f"process {os.getpid()} on {socket.gethostname()}, for " in second.err
     assert site.tree() == {}
     assert site.run("ingest", "--inbox", undisturbed.inbox).code == 0
+
+
+def _restore_ledger(site: Site, backup: bytes) -> None:
+    for path in (site.folder / "state").glob("ledger.db*"):
+        path.unlink()
+    (site.folder / "state" / "ledger.db").write_bytes(backup)
+
+
+def _backup_of_ledger(site: Site) -> bytes:
+    with closing(sqlite3.connect(site.folder / "state" / "ledger.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return (site.folder / "state" / "ledger.db").read_bytes()
+
+
+def test_with_a_ledger_from_an_older_backup_what_is_published_already_is_taken_over_as_it_is(
+    site: Site, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "study"
+    write_series(inbox / "a")
+    site.take_in(inbox)
+    backup = _backup_of_ledger(site)
+    write_series(inbox / "b", series=5)
+    site.take_in(inbox)
+    tree, files = site.tree(), site.files()
+    _restore_ledger(site, backup)
+    report = site.take_in(inbox)
+    assert (report.exit_code, len(report.published)) == (0, 1)
+    assert (site.tree(), site.files()) == (tree, files)
+
+
+def test_with_a_ledger_from_an_older_backup_no_file_is_called_published_that_is_not(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "study"
+    write_series(inbox / "a")
+    site.take_in(inbox)
+    backup = _backup_of_ledger(site)
+    write_series(inbox / "b", series=5)
+    site.take_in(inbox)
+    tree = site.tree()
+    _restore_ledger(site, backup)
+    shutil.rmtree(inbox / "b")
+    write_series(inbox / "c", series=7)
+    for night in (1, 2):
+        report = site.take_in(inbox)
+        assert report.exit_code == 1, night
+        assert {row.code for row in site.files() if row.path.is_relative_to(inbox / "c")} == {"TARGET_TAKEN"}
+        assert {row.outcome for row in site.files() if row.path.is_relative_to(inbox / "a")} == {"converted"}
+    assert site.tree() == tree
+    places = {row.destination.partition("!")[0] for row in site.files() if row.destination}
+    assert all((site.archive / place).is_file() for place in places)
+
+
+def test_a_run_that_was_killed_before_its_rename_does_not_take_another_folder_for_its_own(
+    site: Site, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "study"
+    write_series(inbox)
+    argv = [sys.executable, "-c", DYING, str(site.settings), str(inbox), "rename", "1"]
+    died = subprocess.run(argv, env=site.environment(), check=False, timeout=120)
+    assert died.returncode == -signal.SIGKILL
+    (delivery,) = site.ledger_rows("deliveries")
+    assert delivery["state"] == "publishing"
+    other = site.archive / delivery["target"]
+    other.mkdir(parents=True)
+    (other / "README.md").write_text("something else")
+    report = site.take_in(inbox)
+    assert report.published == []
+    assert {(row.outcome, row.code) for row in site.files()} == {("quarantined", "TARGET_TAKEN")}

@@ -3,7 +3,7 @@
 from heartbrain_ingest.filesystem.compliance import Finding, check_tree
 from heartbrain_ingest.filesystem.layout import DATA_ANALYSIS, EXPERIMENTAL_DATA, delivery_folder, safe_label
 from heartbrain_ingest.filesystem.packing import pack, pack_file
-from heartbrain_ingest.filesystem.publish import checksum_list, files_below, publish, sync_tree
+from heartbrain_ingest.filesystem.publish import checksum_list, files_below, folder_digest, publish, sync_tree
 from heartbrain_ingest.filesystem.readme import FileEntry, ReadmeHeader, read_header, write_readme
 from heartbrain_ingest.filesystem.refused import keep_refused, refused_deliveries, refused_folder
 from heartbrain_ingest.filesystem.scratch import memory_folder
@@ -18,6 +18,7 @@ __all__ = [
     "checksum_list",
     "delivery_folder",
     "files_below",
+    "folder_digest",
     "keep_refused",
     "memory_folder",
     "pack",

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from heartbrain_ingest.errors import HeartbrainError
 
+#: Bytes of the largest file that `folder_digest` reads.
+_SMALL = 1 << 20
+
 
 class PublishError(HeartbrainError):
     """A folder could not be published: look at the free space and the permissions of the archive, then run again."""
@@ -30,6 +33,20 @@ def checksum_list(folder: Path) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")
     return "".join(lines)
+
+
+def folder_digest(folder: Path) -> str:
+    """Give what tells a session or delivery from any other: the names and sizes of its files, and what small ones hold.
+
+    The same input gives the same digest; the small files hold the checksums of the large ones.
+    """
+    digest = hashlib.sha256()
+    for path in files_below(folder):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
+        if size <= _SMALL:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def sync_tree(folder: Path) -> None:
