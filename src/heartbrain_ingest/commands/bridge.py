@@ -88,6 +88,24 @@ def keys(ctx: click.Context) -> None:
         click.echo(exchange.signing_key(settings, route).public.line(f"{settings.bridge.site}-{route.name}"))
 
 
+@bridge.command()
+@settings_option
+@click.argument("route")
+@click.option("--rdm", required=True, metavar="ARN", help="The store's name of this side's user.")
+@click.option("--agent", required=True, metavar="ARN", help="The store's name of the agent's user.")
+@click.pass_context
+def policy(ctx: click.Context, route: str, rdm: str, agent: str) -> None:
+    """Print the policy of a ROUTE's bucket: the rules of both sides, as JSON, for the bucket's owner to set.
+
+    With it this side can't write results, and the agent can't write requests.
+
+    Example: heartbrain bridge policy centre --rdm arn:aws:iam:::user/rdm --agent arn:aws:iam:::user/agent > policy.json
+    """
+    from heartbrain_ingest.postprocessing.routes import bucket_policy
+
+    click.echo(json.dumps(bucket_policy(settings_of(ctx), route, rdm=rdm, agent=agent), indent=2))
+
+
 def _wish(ctx: click.Context, requests: tuple[str, ...], wish: str) -> None:
     from heartbrain_ingest.postprocessing import bridge as exchange
     from heartbrain_ingest.postprocessing.requests import Status
