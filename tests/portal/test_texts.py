@@ -21,7 +21,7 @@ def _texts() -> dict[str, str]:
     found: dict[str, str] = {}
     methods = [("**.py", "python"), ("**.html", "jinja2.ext:babel_extract")]
     options = {"**.html": {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true", "silent": "false"}}
-    keywords = {"_": None, "gettext": None, "ngettext": (1, 2)}
+    keywords = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
     for _file, _line, message, _comments, _context in extract_from_dir(PORTAL, methods, options, keywords):
         one, many = message if isinstance(message, tuple) else (message, "")
         found[one] = many or found.get(one, "")
