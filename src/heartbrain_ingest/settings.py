@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -327,7 +327,7 @@ def default_settings_text() -> str:
 
 
 def settings_reference() -> list[tuple[str, str, str]]:
-    """List every setting as (dotted name, default, description), in the order of the file."""
+    """List every setting as (dotted name, default, description), in the order of the file; `[]`: of a list's entries."""
     return list(_walk(Settings, ""))
 
 
@@ -335,10 +335,14 @@ def _walk(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
     rows: list[tuple[str, str, str]] = []
     for name, field in model.model_fields.items():
         annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, Section):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             rows.extend(_walk(annotation, f"{prefix}{name}."))
-        else:
-            rows.append((f"{prefix}{name}", _yaml(field.default), field.description or ""))
+            continue
+        default = "(required)" if field.is_required() else _yaml(field.default)
+        rows.append((f"{prefix}{name}", default, field.description or ""))
+        for member in get_args(annotation):  # of a list of sections
+            if isinstance(member, type) and issubclass(member, Section):
+                rows.extend(_walk(member, f"{prefix}{name}[]."))
     return rows
 
 
