@@ -303,7 +303,7 @@ class Arrivals:
         key = f"lab-{delivery_key(row.sha256 or '', hashlib.sha256(rules).hexdigest())}"
         delivery = self._ledger.delivery(key)
         if delivery is not None:
-            came_back = self._ledger.is_deserted(delivery.id)
+            came_back = delivery.revision == 0 and self._ledger.is_deserted(delivery.id)
             self._ledger.assign([row.id], delivery.id)
             if came_back:
                 self._ledger.set_state(delivery.id, DeliveryState.WAITING)

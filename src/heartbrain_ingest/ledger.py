@@ -91,9 +91,8 @@ class Ledger(LedgerFile):
         What was published of the former file stays known under a name that no file has: its session is made of it.
         """
         self._connection.executemany(
-            "UPDATE files SET path = path || ' (replaced, ' || id || ')' WHERE path = ? AND outcome = ?"
-            " AND kind = 'dicom'",
-            ((stored_path(row.path), Outcome.CONVERTED) for row in rows),
+            "UPDATE files SET path = path || ' (replaced, ' || id || ')' WHERE path = ? AND outcome IN (?, ?)",
+            ((stored_path(row.path), *PUBLISHED) for row in rows),
         )
         self._connection.executemany(
             "INSERT INTO files (path, size, mtime_ns, sha256, kind, delivery, series, instance, facts, outcome, code,"

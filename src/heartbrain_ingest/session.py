@@ -340,7 +340,7 @@ class SessionBuilder:
             return
         recordings = list(self._plan.recordings)
         stored = [row for row in recordings if row.destination]
-        if any(not Path(row.path).exists() for row in stored):
+        if any(not _is_readable(Path(row.path)) for row in stored):
             # What was published and can't be read again is taken over; what is new comes to it.
             published = self._tools.archive / "/".join((stored[0].destination or "").split("/")[:3])
             self._carry_recordings(published, stored)
@@ -473,6 +473,14 @@ class SessionBuilder:
             for row in rows
         ]
         self._advance(len(rows))
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        with path.open("rb"):
+            return True
+    except OSError:
+        return False
 
 
 def audit_place(place: str, kind: str) -> str:

@@ -263,3 +263,36 @@ def test_a_log_after_midnight_belongs_to_the_evening_s_session_and_one_of_the_ne
     site.take_in(inbox)
     assert site.fates(inbox)[f"{PATIENT}_20230505/night.puls"] == ("stored", None)
     assert site.fates(inbox)[f"{PATIENT}_20230505/morning.puls"] == ("quarantined", "PHYSIO_NO_SESSION")
+
+
+def test_a_published_recording_whose_file_is_overwritten_stays_when_late_images_make_a_new_revision(
+    site: Site, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "inbox"
+    write_series(inbox / "early")
+    log = inbox / f"{PATIENT}_20230504" / "a.puls"
+    write_pulse(log, "10:16:00", 30)
+    site.take_in(inbox)
+    before = {path.name: path.read_bytes() for path in site.sessions()[0].glob("sourcedata/physio/*.tsv.gz")}
+    assert len(before) == 1
+    log.write_text("the monitor was emptied")
+    site.take_in(inbox)
+    write_series(inbox / "late", series=5)
+    report = site.take_in(inbox)
+    assert report.warnings["PHYSIO_GONE"] == 1
+    after = {path.name: path.read_bytes() for path in site.sessions()[1].glob("sourcedata/physio/*.tsv.gz")}
+    assert after == before
+
+
+def test_a_published_table_that_is_touched_is_a_duplicate_and_its_place_stays_known(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    write_series(inbox)
+    line = f"{PATIENT};04.05.2023 08:15;Serum;Kalium;4,9;mmol/l"
+    lab_table(inbox, "a.csv", line, written=1_900_000_000)
+    site.take_in(inbox)
+    (place,) = {row.destination for row in site.files() if (row.destination or "").endswith("laboratory.tsv")}
+    lab_table(inbox, "a.csv", line, written=1_900_000_001)
+    report = site.take_in(inbox)
+    assert (report.published, report.exit_code) == ([], 0)
+    assert site.fates(inbox)["a.csv"] == ("ignored", "DUPLICATE_TABLE")
+    assert place in {row.destination for row in site.files()}
