@@ -14,8 +14,8 @@ def settings_page() -> str:
     rows = [f"| `{name}` | `{default}` | {text} |" for name, default, text in settings_reference()]
     head = (
         "# Settings\n\n"
-        "They stand in `heartbrain.yml`, which `heartbrain init` writes; a dot means a level below, `[]` an entry of a\n"
-        "list. Relative paths start at the folder of that file. A name that is not listed here is refused, with the\n"
+        "They stand in `heartbrain.yml`, which `heartbrain init` writes; a dot means a level below, `[]` an entry of\n"
+        "a list. Relative paths start at the folder of that file. A name that is not listed here is refused, with the\n"
         "nearest one.\n\n"
         "| setting | default | meaning |\n|---|---|---|\n"
     )

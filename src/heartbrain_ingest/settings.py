@@ -327,7 +327,7 @@ def default_settings_text() -> str:
 
 
 def settings_reference() -> list[tuple[str, str, str]]:
-    """List every setting as (dotted name, default, description), in the order of the file; `[]`: of a list's entries."""
+    """List every setting as (dotted name, default, description), in the file's order; `[]`: of a list's entries."""
     return list(_walk(Settings, ""))
 
 
