@@ -71,6 +71,7 @@ bench: $(VENV)/.dev $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.linkahead
 	@$(BIN)/python -m benchmarks.bridge
 	@$(BIN)/python -m benchmarks.ivim
+	@$(BIN)/python -m benchmarks.portal
 
 bench-large: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.intake --full
