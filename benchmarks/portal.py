@@ -1,7 +1,8 @@
 """`python -m benchmarks.portal [--small] [--json]`: how fast the portal answers.
 
-The portal is a process of its own, asked over HTTP by one that is logged in, and then by 50 users at once. The bare answer
-beside it is what LinkAhead gives the portal for the same page of results: bytes in, bytes out, in this process, without a socket.
+The portal is a process of its own, asked over HTTP by one that is logged in, and then by 50 users at once. The bare
+answer beside it is what LinkAhead gives the portal for the same page of results: bytes in, bytes out, in this process,
+without a socket.
 """
 
 from __future__ import annotations
