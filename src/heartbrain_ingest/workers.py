@@ -14,7 +14,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -187,10 +187,13 @@ def scan_files(files: Sequence[FoundFile]) -> tuple[list[FileFacts], dict[str, I
     collectors: dict[str, IdentifierCollector] = {}
     results = []
     for facts, header in classify_files(files, limit=tools.setup.unpacked_limit):
-        results.append(facts)
         if header is not None and facts.dicom is not None:
-            key = session_key(facts)
-            collectors.setdefault(key, IdentifierCollector(tools.rules.retained)).add(header)
+            collector = collectors.setdefault(session_key(facts), IdentifierCollector(tools.rules.retained))
+            try:
+                collector.add(header)
+            except Exception:  # noqa: BLE001 - what can't be searched for names is not published, and stops no run
+                facts = replace(facts, code="INVALID_DICOM")  # noqa: PLW2901 - the same file, refused
+        results.append(facts)
     return results, {key: collector.identifiers for key, collector in collectors.items()}
 
 
@@ -333,6 +336,12 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
         return SeriesResult(code="FIDELITY", fidelity=fidelity, differences=tuple(found))
     if not conversion.images:
         return SeriesResult(code=conversion.code, fidelity=fidelity)
+    try:
+        plain = series_header(folders.cleaned)
+    except OSError:
+        raise  # a full disk is no fault of the data
+    except Exception:  # noqa: BLE001 - what pydicom can't read nobody can use who gets it; the message may quote it
+        return SeriesResult(code="INVALID_DICOM", fidelity=fidelity)
     import nibabel  # noqa: PLC0415 - 0.2 s, only where images are made
 
     images = []
@@ -350,7 +359,7 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
                 voxel_size=_three([round(float(size), 6) for size in header.get_zooms()]),
             )
         )
-    return SeriesResult(images=tuple(images), header=series_header(folders.cleaned), fidelity=fidelity)
+    return SeriesResult(images=tuple(images), header=plain, fidelity=fidelity)
 
 
 def _invented_fields(folder: Path) -> frozenset[str]:

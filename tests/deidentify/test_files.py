@@ -148,3 +148,22 @@ def test_a_class_of_objects_is_never_an_identifier() -> None:
     collector = IdentifierCollector()
     collector.add(dicom.read(as_file(header)))
     assert own not in {value for _, value in collector.identifiers.values}
+
+
+@pytest.mark.filterwarnings("ignore")  # of pydicom, as the pipeline ignores them
+@pytest.mark.parametrize("declared", [b"ISO_IR\x00192", b"hex", b"zip", b"idna", b"undefined", b"utf-16", b"\xff"])
+@pytest.mark.parametrize("value", [b"M\xfcller^Hans", b"\x1b$B;3", b"\xff\xfe\xed\xa0\x80"])
+def test_whatever_a_header_names_as_its_character_set_its_texts_can_be_read(declared: bytes, value: bytes) -> None:
+    names = dicom.files.charsets(declared)
+    assert dicom.files.decoded(value, names)
+    assert dicom.files.decoded(b"Quandt", names) == "Quandt"
+
+
+def test_a_title_beyond_ascii_in_the_file_meta_group_is_collected_like_any_other() -> None:
+    header = pydicom.dcmread(io.BytesIO(as_file(make_header())))
+    header.file_meta.SourceApplicationEntityTitle = "KOELNPACS"
+    written = io.BytesIO()
+    header.save_as(written)
+    collector = IdentifierCollector()
+    collector.add(dicom.read(written.getvalue().replace(b"KOELNPACS", b"K\xd6LN_PACS")))
+    assert "KÖLN_PACS" in {value for _kind, value in collector.identifiers.values}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from heartbrain_ingest.settings import Settings
 
 GOOD, ATTENTION, FAILED = 0, 1, 2
+#: In the state folder, which is the identified zone.
+FAILURES_NAME = "failures.log"
 
 
 class Commands(click.Group):
@@ -53,6 +58,25 @@ class Commands(click.Group):
             advice = "check the space and the permissions of the site's folders, and the paths on the command line"
             click.echo(f"heartbrain: The operating system refused: {error.strerror or error}; {advice}", err=True)
             ctx.exit(FAILED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - a message that nobody foresaw may quote a patient's data
+            click.echo(f"heartbrain: {_unforeseen(ctx, error)}", err=True)
+            ctx.exit(FAILED)
+
+
+def _unforeseen(ctx: click.Context, error: Exception) -> str:
+    """Write what happened where names may stand, and say only what kind of error it was."""
+    said = f"The program failed ({type(error).__name__}); what is published is not affected"
+    try:
+        log = settings_of(ctx).folders.state / FAILURES_NAME
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123 - a mode of its own
+            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')}\n")
+            file.writelines(traceback.format_exception(error))
+    except (HeartbrainError, OSError):
+        return f"{said}."
+    return f"{said}. Details are in {log}; they may name patients: don't send them to anybody as they are."
 
 
 def settings_option(function: Any) -> Any:

@@ -46,6 +46,7 @@ _SAMPLES_PER_PIXEL: Final = 0x00280002
 _PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
 _NUMBER_OF_FRAMES: Final = 0x00280008
 _FIRST_VALUE: Final = 8
+_ASCII: Final = bytes(range(0x20, 0x7F))
 #: A deflated file that becomes larger is no image.
 _LARGEST: Final = 2**31
 #: (0002,0000), (0002,0001), (0008,0000), (0008,0001), (0008,0005), (0008,0008), (0008,0016) in both byte orders.
@@ -315,13 +316,24 @@ def _number(file: DicomFile, tag: int, default: int) -> int:
 @cache
 def charsets(declared: bytes) -> tuple[str, ...]:
     """Give Python's names of the character sets that a SpecificCharacterSet names; an unknown one is the default."""
-    from pydicom.charset import convert_encodings  # noqa: PLC0415 - a third of a second
+    from pydicom.charset import convert_encodings, default_encoding, python_encoding  # noqa: PLC0415 - a third of a second
 
-    terms = declared.decode("ascii", "replace").rstrip(" \0").split("\\")
+    terms = declared.decode("ascii", "replace").replace("\0", " ").rstrip().split("\\")
     with warnings.catch_warnings():
         # pydicom warns of an unknown term, for each file.
         warnings.simplefilter("ignore")
-        return tuple(convert_encodings(terms))
+        names = convert_encodings(terms)
+    known = set(python_encoding.values())
+    return tuple(name if name in known or _keeps_ascii(name) else default_encoding for name in names)
+
+
+def _keeps_ascii(name: str) -> bool:
+    """Tell whether a codec reads ASCII as it stands: pydicom takes a term for any codec of Python that is called so."""
+    try:
+        b"\xff".decode(name, "replace")
+        return _ASCII.decode(name) == _ASCII.decode("ascii")
+    except (LookupError, ValueError):
+        return False
 
 
 def is_plain(value: bytes) -> bool:
@@ -330,13 +342,13 @@ def is_plain(value: bytes) -> bool:
 
 
 def decoded(value: bytes, names: tuple[str, ...]) -> str:
-    """Give the text of a value, written in these character sets (PS3.5 section 6.1)."""
+    """Give the text of a value, written in these character sets (PS3.5 section 6.1); ISO 8859-1 where there is none."""
     if is_plain(value):
         return value.decode("ascii")
-    from pydicom.charset import decode_bytes  # noqa: PLC0415 - a third of a second
+    from pydicom.charset import decode_bytes, default_encoding  # noqa: PLC0415 - a third of a second
     from pydicom.valuerep import TEXT_VR_DELIMS  # noqa: PLC0415 - the same
 
-    return decode_bytes(value, list(names), TEXT_VR_DELIMS)
+    return decode_bytes(value, list(names) or [default_encoding], TEXT_VR_DELIMS)
 
 
 def opening(meta: Mapping[int, bytes]) -> bytes:

@@ -112,7 +112,15 @@ def classify_files(files: Iterable[FoundFile], *, limit: int) -> Iterable[tuple[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for found in files:
-            yield _classify(found, limit)
+            yield _classify_any(found, limit)
+
+
+def _classify_any(found: FoundFile, limit: int) -> tuple[FileFacts, DicomFile | None]:
+    """Say what a file is; one that no reader foresaw is kept back for itself and stops no run."""
+    try:
+        return _classify(found, limit)
+    except Exception:  # noqa: BLE001 - hospitals have files that nobody has seen; the message may quote them
+        return FileFacts(found=found, kind="other", code="INVALID_DICOM"), None
 
 
 def _classify(found: FoundFile, limit: int) -> tuple[FileFacts, DicomFile | None]:
