@@ -19,7 +19,20 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from heartbrain_ingest.errors import DatabaseError, HeartbrainError
-from heartbrain_ingest.portal import callback, doors, steward
+from heartbrain_ingest.portal import (
+    callback,
+    completion,
+    doors,
+    events,
+    groups,
+    launch,
+    record,
+    requests_page,
+    search,
+    steward,
+    thumbnails,
+)
+from heartbrain_ingest.portal.centres import Centres
 from heartbrain_ingest.portal.diary import Diary
 from heartbrain_ingest.portal.pages import render, translator
 from heartbrain_ingest.portal.security import FailureLimit, Guard
@@ -30,7 +43,19 @@ _LOG = logging.getLogger(__name__)
 DIARY = "portal-diary.jsonl"
 
 #: The pages; each module holds the routes of one.
-_PARTS: tuple[list[Route], ...] = (doors.ROUTES, steward.ROUTES, callback.ROUTES)
+_PARTS: tuple[list[Route], ...] = (
+    doors.ROUTES,
+    record.ROUTES,
+    search.ROUTES,
+    completion.ROUTES,
+    groups.ROUTES,
+    thumbnails.ROUTES,
+    launch.ROUTES,
+    events.ROUTES,
+    requests_page.ROUTES,
+    steward.ROUTES,
+    callback.ROUTES,
+)
 
 
 def make_app(settings: Settings) -> Starlette:
@@ -62,6 +87,8 @@ def make_app(settings: Settings) -> Starlette:
     app.state.is_tls = is_tls(settings)
     app.state.failures = FailureLimit(settings.portal.logins_per_minute)
     app.state.diary = Diary(settings.folders.logs / DIARY)
+    app.state.centres = Centres(settings)
+    app.state.board = events.Board(visitors, app.state.centres)
     app.state.doorbell = callback.open_bell(settings)
     return app
 

@@ -1,0 +1,259 @@
+"""Rows of a table of records: which columns, and what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from heartbrain_ingest.portal.asking import retrieve_entities
+from heartbrain_ingest.portal.datamodel import element_type
+
+#: A path goes over so many references at most: each costs LinkAhead one more answer.
+MOST_HOPS = 3
+MOST_COLUMNS = 12
+_SCALARS = frozenset({"TEXT", "DOUBLE", "INTEGER", "BOOLEAN", "DATETIME"})
+#: Pictures of a record, the best first; an analysis has one among its output.
+PICTURES = ("PlanesPicture", "MeanPicture", "TracePicture", "TSNRPicture")
+OUTPUT = "OutputFiles"
+#: Shown without being asked for, in this order, where records have them.
+_LEADING = (
+    *("Subject", "Session.Date", "Session.Age", "Session.Sex", "Function", "Status", "StatusMessage", "RequestTime"),
+    *("Date", "Age", "Sex", "ManufacturersModelName", "CollectionDate", "Material"),
+    *("Analyte", "MeasuredValue", "ReferenceLow", "ReferenceHigh", "ReferenceFlag"),
+    *("MeanRate", "SignalQuality", "OverlapFraction"),
+    *("mean_f", "mean_D", "mean_Dstar", "GreyMatterVolume", "WhiteMatterVolume", "CSFVolume", "IntracranialVolume"),
+    *("Left_Hippocampus_volume", "Right_Hippocampus_volume", "eTIV"),
+    *("RepetitionTime", "EchoTime", "NumberOfVolumes", "MaximumBValue", "Images"),
+)
+#: Of a visit, beside each record that belongs to one.
+_OF_SESSION = ("Session.Date", "Session.Age", "Session.ManufacturersModelName")
+_SHOWN_COLUMNS = 7
+_SHOWN_ELEMENTS = 4
+_SHOWN_LETTERS = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A value, or an element of a list."""
+
+    text: str
+    #: The number behind the text, to be written as the visitor's language does.
+    number: float | None = None
+    #: Where more about it is.
+    link: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What a record has in a column."""
+
+    pieces: tuple[Piece, ...] = ()
+    #: Elements of a list that are not shown.
+    more: int = 0
+    #: Where it is not that of the column.
+    unit: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether numbers stand in it, and nothing else."""
+        return bool(self.pieces) and all(one.number is not None for one in self.pieces)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A record."""
+
+    id: int
+    name: str
+    kinds: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    #: Entity whose picture is shown; 0 without one.
+    picture: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column: a property, or the path of one."""
+
+    name: str
+    unit: str = ""
+    is_number: bool = False
+
+
+def shown_columns(sample: Sequence[Any]) -> tuple[str, ...]:
+    """Choose what is shown of records like these, where nobody chose."""
+    present = available_columns(sample)
+    leading = [name for name in _LEADING if name in present]
+    others = [name for name in present if name not in leading and "." not in name and not _is_bulky(name, sample)]
+    return tuple((leading if len(leading) > 1 else leading + others)[:_SHOWN_COLUMNS])
+
+
+def available_columns(sample: Sequence[Any]) -> tuple[str, ...]:
+    """Give what records like these have to show."""
+    names = dict.fromkeys(
+        str(prop.name)
+        for entity in sample
+        for prop in entity.get_properties()
+        if prop.value is not None and prop.name and "." not in str(prop.name)
+    )
+    if "Session" in names:
+        names.update(dict.fromkeys(_OF_SESSION))
+    return tuple(names)
+
+
+def make_rows(entities: Sequence[Any], columns: Sequence[str]) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+    """Lay records out; what they refer to is retrieved, as far as a column shows it and the visitor may see it."""
+    known = _referred(entities, columns)
+    found = [[_values(entity, name.split("."), known) for name in columns] for entity in entities]
+    shown = tuple(_column(name, [row[at] for row in found]) for at, name in enumerate(columns))
+    rows = tuple(
+        Row(
+            id=int(entity.id),
+            name=str(entity.name or ""),
+            kinds=tuple(str(parent.name) for parent in entity.get_parents() if parent.name),
+            cells=tuple(_cell(values, column, known) for values, column in zip(row, shown, strict=True)),
+            picture=_picture(entity),
+        )
+        for entity, row in zip(entities, found, strict=True)
+    )
+    return shown, rows
+
+
+def plain_rows(entities: Sequence[Any], columns: Sequence[str]) -> list[list[str | int | float]]:
+    """Lay records out for a file: id, name, then the columns."""
+    known = _referred(entities, columns)
+    return [
+        [
+            int(entity.id),
+            str(entity.name or ""),
+            *(_plain(_values(entity, one.split("."), known), known) for one in columns),
+        ]
+        for entity in entities
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Values:
+    elements: tuple[Any, ...] = ()
+    unit: str = ""
+    is_reference: bool = False
+
+
+def _values(entity: Any, path: Sequence[str], known: Mapping[int, Any]) -> _Values:
+    first, *rest = path
+    if first == "path" and not rest and getattr(entity, "path", None):
+        return _Values(elements=(entity.path,))
+    prop = entity.get_property(first)
+    if prop is None:
+        text = getattr(entity, first, None) if first in {"name", "description"} else None
+        return _Values(elements=(text,)) if text is not None else _Values()
+    elements = tuple(one for one in (prop.value if isinstance(prop.value, list) else [prop.value]) if one is not None)
+    is_reference = element_type(getattr(prop.datatype, "name", None) or prop.datatype) not in _SCALARS
+    if not rest:
+        return _Values(elements=elements, unit=prop.unit or "", is_reference=is_reference)
+    inner = [
+        _values(target, rest, known) for one in elements if is_reference and (target := known.get(_id(one))) is not None
+    ]
+    return _Values(
+        elements=tuple(element for one in inner for element in one.elements),
+        unit=next((one.unit for one in inner if one.unit), ""),
+        is_reference=any(one.is_reference for one in inner),
+    )
+
+
+def _referred(entities: Sequence[Any], columns: Sequence[str]) -> dict[int, Any]:
+    """Retrieve what the columns' paths lead to, all of a step at once."""
+    known: dict[int, Any] = {}
+    for hops in range(1, MOST_HOPS + 1):
+        wanted = {
+            _id(element)
+            for entity in entities
+            for name in columns
+            if len(path := name.split(".")) >= hops
+            for values in [_values(entity, path[:hops], known)]
+            if values.is_reference
+            for element in (values.elements if len(path) > hops else values.elements[:_SHOWN_ELEMENTS])
+        }
+        missing = {one for one in wanted if one and one not in known}
+        if missing:
+            known.update(retrieve_entities(missing))
+    return known
+
+
+def _id(value: Any) -> int:
+    """Give the id of what is referred to; 0 where there is none."""
+    text = str(getattr(value, "id", None) or value).partition("@")[0]
+    return int(text) if text.isdecimal() else 0
+
+
+def _column(name: str, values: Iterable[_Values]) -> Column:
+    filled = [one for one in values if one.elements]
+    units = {one.unit for one in filled}
+    return Column(
+        name=name,
+        unit=units.pop() if len(units) == 1 else "",
+        is_number=bool(filled) and all(_is_number(one) and len(one.elements) == 1 for one in filled),
+    )
+
+
+def _is_number(values: _Values) -> bool:
+    return not values.is_reference and all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in values.elements
+    )
+
+
+def _cell(values: _Values, column: Column, known: Mapping[int, Any]) -> Cell:
+    shown = values.elements[:_SHOWN_ELEMENTS]
+    pieces = tuple(_reference(one, known) if values.is_reference else _piece(one) for one in shown)
+    unit = values.unit if values.unit != column.unit else ""
+    return Cell(pieces=pieces, more=len(values.elements) - len(shown), unit=unit)
+
+
+def _piece(value: Any) -> Piece:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Piece(text=str(value), number=value)
+    text = str(value)
+    return Piece(text=text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS].rstrip() + "…")
+
+
+def _reference(value: Any, known: Mapping[int, Any]) -> Piece:
+    target = known.get(_id(value))
+    if target is None:
+        # Not there any more, or not this visitor's to see.
+        return Piece(text="\N{EN DASH}")
+    if path := getattr(target, "path", None):
+        return Piece(text=PurePosixPath(path).name, link=f"/file/{target.id}")
+    return Piece(text=str(target.name or target.id), link=f"/record/{target.id}")
+
+
+def _plain(values: _Values, known: Mapping[int, Any]) -> str | int | float:
+    elements = values.elements
+    if values.is_reference:
+        targets = [known.get(_id(one)) for one in elements]
+        return "; ".join(str(getattr(one, "path", None) or one.name or one.id) for one in targets if one is not None)
+    if len(elements) == 1 and _is_number(values):
+        number: int | float = elements[0]
+        return number
+    return "; ".join(map(str, elements))
+
+
+def _picture(entity: Any) -> int:
+    for name in PICTURES:
+        prop = entity.get_property(name)
+        if prop is not None and prop.value and not isinstance(prop.value, list):
+            return _id(prop.value)
+    output = entity.get_property(OUTPUT)
+    return int(entity.id) if output is not None and output.value else 0
+
+
+def _is_bulky(name: str, sample: Sequence[Any]) -> bool:
+    """Tell whether a column would be files, or long texts."""
+    for entity in sample:
+        prop = entity.get_property(name)
+        if prop is None or prop.value is None:
+            continue
+        if element_type(prop.datatype) == "FILE" or isinstance(prop.value, list) or len(str(prop.value)) > 40:  # noqa: PLR2004
+            return True
+    return False
