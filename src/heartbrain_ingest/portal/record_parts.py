@@ -1,0 +1,276 @@
+"""The parts of a record's page: fields in groups, files, what belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from heartbrain_ingest.portal.entity import Entity, Model, Page, Value, find
+from heartbrain_ingest.portal.files import PICTURES, SHOWN, ending
+from heartbrain_ingest.portal.record_words import N_
+
+#: Files of a record that its page lists; a segmentation has more than anybody reads.
+MOST_FILES: Final = 300
+MOST_MEMBERS: Final = 100
+#: Values of a list that stand in the page.
+_MOST_VALUES: Final = 60
+_LONG: Final = 400
+
+#: The fields that people look for, by their BIDS names; all others stand below, by name.
+GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    (
+        N_("About"),
+        (
+            *("Project", "Subject", "Session", "Sample", "Date", "Age", "Sex", "Responsible", "Device", "Revision"),
+            *("SubjectLabel", "SessionLabel", "Material", "CollectionDate", "CollectionTime", "SampleLabel"),
+            *("Function", "FunctionTitle", "FunctionVersion", "RequiredRecordType", "Request", "Inputs", "Parameters"),
+            *("Status", "StatusMessage", "SubmittedBy", "RequestTime", "BeginTime", "EndTime", "Results", "Images"),
+        ),
+    ),
+    (
+        N_("Laboratory"),
+        (
+            *("Analyte", "MeasuredValue", "MeasuredUnit", "Qualifier", "ReferenceLow", "ReferenceHigh"),
+            *("ReferenceFlag", "ReferenceSource", "OriginalValue", "OriginalUnit", "LaboratoryComment", "LOINC"),
+        ),
+    ),
+    (
+        N_("Recording"),
+        (
+            *("MeanRate", "NumberOfPeaks", "SignalQuality", "MeanOxygenSaturation", "OverlapFraction"),
+            *("SamplingFrequency", "NumberOfSamples", "StartTime", "RecordedDuring", "ClockSource", "Columns"),
+        ),
+    ),
+    (
+        N_("Acquisition"),
+        (
+            *("SeriesDescription", "SeriesNumber", "AcquisitionTime", "MRAcquisitionType", "PulseSequenceType"),
+            *("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime", "FlipAngle"),
+            *("AcquisitionDuration", "NumberOfVolumes", "BValues", "MaximumBValue", "NumberOfBValuesBelow200"),
+            *("PhaseEncodingDirection", "TotalReadoutTime", "EffectiveEchoSpacing", "ParallelReductionFactorInPlane"),
+            *("MultibandAccelerationFactor", "PartialFourier", "TaskName"),
+            *("ArterialSpinLabelingType", "LabelingDuration", "PostLabelingDelay", "M0Type", "BackgroundSuppression"),
+        ),
+    ),
+    (
+        N_("Geometry"),
+        ("ImageShape", "VoxelSize", "SliceThickness", "SpacingBetweenSlices", "ImageOrientationText", "BodyPart"),
+    ),
+    (
+        N_("Scanner"),
+        (
+            *("Manufacturer", "ManufacturersModelName", "MagneticFieldStrength", "SoftwareVersions"),
+            *("ReceiveCoilName", "DeviceSerialNumber"),
+        ),
+    ),
+)
+#: Shown elsewhere on the page.
+_ELSEWHERE: Final = frozenset({"ResultNotes", "OtherResultValues"})
+#: What belongs to a record: heading and RecordType.
+_MEMBERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "Subject": (
+        (N_("Sessions"), "Session"),
+        (N_("Results"), "AnalysisResult"),
+        (N_("Laboratory values"), "LaboratoryMeasurement"),
+    ),
+    "Session": (
+        (N_("Images"), "MRImage"),
+        (N_("Recordings"), "PhysiologicalRecording"),
+        (N_("Results"), "AnalysisResult"),
+        (N_("Laboratory values"), "LaboratoryMeasurement"),
+    ),
+    "Sample": ((N_("Laboratory values"), "LaboratoryMeasurement"),),
+}
+#: What is read of each.
+_SELECTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "Session": ("Date", "Age", "ManufacturersModelName"),
+    "AnalysisResult": ("FunctionVersion", "Session"),
+    "LaboratoryMeasurement": (
+        *("Analyte", "MeasuredValue", "MeasuredUnit", "Qualifier", "ReferenceFlag", "ReferenceLow", "ReferenceHigh"),
+        "Sample.CollectionDate",
+    ),
+    "MRImage": (
+        *("SeriesNumber", "SeriesDescription", "NumberOfVolumes", "PlanesPicture"),
+        *("task", "acq", "ce", "dir", "rec", "run", "echo", "desc"),
+    ),
+    "PhysiologicalRecording": (
+        *("MeanRate", "NumberOfPeaks", "OverlapFraction", "SignalQuality"),
+        *("task", "acq", "ce", "dir", "rec", "run", "echo", "desc"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of a record, ready to be written.
+
+    Attributes
+    ----------
+    texts
+        What is no reference; numbers stay numbers, so that they are written as the visitor's language does.
+    links
+        Address and name of what it refers to.
+    more
+        How many values are left out.
+    """
+
+    name: str
+    unit: str
+    description: str
+    texts: tuple[Any, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    more: int = 0
+    is_long: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Fields that belong together."""
+
+    heading: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenFile:
+    """A file to download.
+
+    Attributes
+    ----------
+    what
+        Property that refers to it, and what the data model says of that.
+    """
+
+    id: int
+    name: str
+    size: int | None
+    what: str
+    description: str
+    is_shown: bool
+    is_picture: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """What belongs to a record."""
+
+    heading: str
+    kind: str
+    page: Page
+    question: str
+
+
+def sort_fields(record: Entity, names: Mapping[int, Entity]) -> tuple[tuple[Group, ...], tuple[Field, ...]]:
+    """Put the fields of a record into groups; the second part are all others, by name.
+
+    Parameters
+    ----------
+    names
+        The entities that it refers to.
+    """
+    left = {one.name: one for one in record.values if not one.is_file and one.name not in _ELSEWHERE}
+    groups = []
+    for heading, wanted in GROUPS:
+        chosen = tuple(_field(left.pop(name), names) for name in wanted if name in left)
+        if chosen:
+            groups.append(Group(heading=heading, fields=chosen))
+    rest = tuple(_field(left[name], names) for name in sorted(left, key=str.casefold))
+    return tuple(groups), rest
+
+
+def list_files(record: Entity, files: Mapping[int, Entity]) -> tuple[GivenFile, ...]:
+    """List the files of a record, in the order of its properties."""
+    given = [
+        _given(files[one], value.name, value.description)
+        for value in record.values
+        if value.is_file
+        for one in value.ids[:MOST_FILES]
+        if one in files
+    ]
+    if record.role == "File":
+        given.append(_given(record, "", ""))
+    return tuple(given)
+
+
+def list_members(record: Entity, model: Model) -> tuple[Members, ...]:
+    """Give what belongs to a subject, a session, a sample; of other records nothing."""
+    base = next((one for one in model.line(record.kind) if one in _MEMBERS), None)
+    if base is None or record.role != "Record":
+        return ()
+    found = []
+    for heading, kind in _MEMBERS[base]:
+        condition = f"FROM {kind} WITH {base}={record.id}"
+        page = find(f"SELECT {', '.join(_SELECTED[kind])} {condition}", most=MOST_MEMBERS)
+        if page.total:
+            question = f"FIND {kind} WITH {base}={record.id}"
+            found.append(Members(heading=heading, kind=kind, page=page, question=question))
+    return tuple(found)
+
+
+def list_referring(record: Entity) -> Members | None:
+    """Give what refers to a record of which nothing more is known."""
+    question = f"FIND RECORD WHICH REFERENCES {record.id}"
+    page = find(question, most=MOST_MEMBERS // 2)
+    return Members(heading=N_("What refers to it"), kind="", page=page, question=question) if page.total else None
+
+
+def _given(file: Entity, what: str, description: str) -> GivenFile:
+    end = ending(file.file_name)
+    return GivenFile(
+        id=file.id,
+        name=file.file_name,
+        size=file.size,
+        what=what,
+        description=description,
+        is_shown=end in SHOWN,
+        is_picture=end in PICTURES,
+    )
+
+
+def _field(value: Value, names: Mapping[int, Entity]) -> Field:
+    ids = value.ids
+    shown = value.values[:_MOST_VALUES]
+    if ids:
+        links = tuple(_link(one, names.get(one)) for one in ids[:_MOST_VALUES])
+        texts: tuple[Any, ...] = ()
+    else:
+        links, texts = (), tuple(_text(one, value.element) for one in shown)
+    return Field(
+        name=value.name,
+        unit=value.unit,
+        description=value.description,
+        texts=texts,
+        links=links,
+        more=len(value.values) - len(shown),
+        is_long=any(isinstance(one, str) and len(one) > _LONG for one in texts),
+    )
+
+
+def _link(identifier: int, entity: Entity | None) -> tuple[str, str]:
+    name = (entity.name or entity.text("Analyte")) if entity is not None else ""
+    return f"/record/{identifier}", name or f"{identifier}"
+
+
+def _text(value: Any, element: str) -> Any:
+    if isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    if element == "DATETIME":
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return text
+        return moment if len(text) > len("2015-01-24") else moment.date()
+    return text
+
+
+def is_day(value: object) -> bool:
+    """Tell whether a value is a day without a time."""
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
+def referred(records: Iterable[Entity], *, files: bool) -> Sequence[int]:
+    """Give the ids that records refer to: of files or of anything else."""
+    return [one for record in records for value in record.values if value.is_file == files for one in value.ids]

@@ -1,0 +1,92 @@
+"""What records are called in plain words."""
+
+from __future__ import annotations
+
+import re
+
+from heartbrain_ingest.portal.entity import Entity, Model
+from heartbrain_ingest.portal.pages import Translate
+
+
+def N_(text: str) -> str:  # noqa: N802 - the name by which texts are collected
+    """Mark a text that is translated where it is shown."""
+    return text
+
+
+#: The kinds that people meet most; others are called what the data model says of them.
+_KINDS = {
+    "Subject": N_("Subject"),
+    "Session": N_("Session"),
+    "Project": N_("Project"),
+    "Person": N_("Person"),
+    "T1WeightedImage": N_("T1-weighted image"),
+    "T2WeightedImage": N_("T2-weighted image"),
+    "FLAIRImage": N_("FLAIR image"),
+    "DiffusionWeightedImage": N_("Diffusion-weighted series"),
+    "BOLDImage": N_("Functional series (BOLD)"),
+    "PerfusionImage": N_("Perfusion series (ASL)"),
+    "FieldMap": N_("Field map"),
+    "LocalizerImage": N_("Localizer"),
+    "RealTimeImage": N_("Real-time series"),
+    "CineImage": N_("Cine series of the heart"),
+    "PhaseContrastImage": N_("Phase-contrast image of flow"),
+    "LateEnhancementImage": N_("Late enhancement image of the heart"),
+    "SusceptibilityWeightedImage": N_("Susceptibility-weighted image"),
+    "AngiographyImage": N_("Angiography"),
+    "ECGRecording": N_("Electrocardiogram"),
+    "PulseOximetryRecording": N_("Pulse curve"),
+    "RespirationRecording": N_("Breathing curve"),
+    "PhysiologicalRecording": N_("Recording"),
+    "BloodSample": N_("Blood sample"),
+    "UrineSample": N_("Urine sample"),
+    "Sample": N_("Sample"),
+    "LaboratoryMeasurement": N_("Laboratory value"),
+    "IVIMAnalysis": N_("Perfusion and diffusion (IVIM)"),
+    "TissueVolumes": N_("Volumes of the brain's tissues"),
+    "FreeSurferSegmentation": N_("Regions of the brain (FreeSurfer)"),
+    "AnalysisResult": N_("Result"),
+    "ImageGroup": N_("Group of images"),
+    "PostProcessingRequest": N_("Request"),
+    "PostProcessingFunction": N_("Function"),
+    "File": N_("File"),
+    "MRImage": N_("Image"),
+}
+#: What tells two images of a session apart, as people say it.
+_TRAITS = {
+    "task": N_("task %s"),
+    "acq": N_("acquisition %s"),
+    "ce": N_("contrast agent %s"),
+    "dir": N_("direction %s"),
+    "rec": N_("reconstruction %s"),
+    "run": N_("run %s"),
+    "echo": N_("echo %s"),
+    "desc": "%s",
+}
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def kind_words(kind: str, model: Model, _: Translate) -> str:
+    """Give what a RecordType is called."""
+    if kind in _KINDS:
+        return _(_KINDS[kind])
+    return model.description(kind) or _CAMEL.sub(" ", kind)
+
+
+def traits(entity: Entity, _: Translate) -> str:
+    """Give what tells an image or recording from the others of its session."""
+    return ", ".join(_(form) % entity.text(name) for name, form in _TRAITS.items() if entity.text(name))
+
+
+def title(entity: Entity, model: Model, _: Translate) -> str:
+    """Give the heading of an entity's page."""
+    words = kind_words(entity.kind, model, _)
+    if entity.role == "File":
+        return entity.file_name
+    if analyte := entity.text("Analyte"):
+        return _("%(analyte)s, laboratory value") % {"analyte": analyte}
+    if model.is_below(entity.kind, "Acquisition"):
+        more = traits(entity, _)
+        return f"{words}, {more}" if more else words
+    if model.is_below(entity.kind, "AnalysisResult"):
+        return words
+    return f"{words} {entity.name}" if entity.name else words
