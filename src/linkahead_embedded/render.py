@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from .dates import iso
-from .model import Base, Datatype, EntityInfo, ParentDraft, PropertySpec, Role, Typed
+from .model import Base, Datatype, EntityInfo, ParentDraft, PropertySpec, Role, Typed, fold
 from .storage import members
 from .values import lexical
 from .xml_codec import attribute, escape, value_xml, values_xml
@@ -140,16 +140,40 @@ def documents(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, s
     return found
 
 
-def load(connection: sqlite3.Connection, ids: Sequence[int]) -> list[Entity]:
-    """Read entities from their rows, in the order of their ids."""
+def load(connection: sqlite3.Connection, ids: Sequence[int], names: Collection[str] | None = None) -> list[Entity]:
+    """Read entities from their rows, in the order of their ids.
+
+    Parameters
+    ----------
+    connection
+        The database.
+    ids
+        The entities.
+    names
+        Folded names of the properties that are needed; None for all.
+    """
     loaded: list[Entity] = []
     unique = sorted(set(ids))
+    usages = None if names is None else _usages(connection, names)
     for start in range(0, len(unique), _CHUNK):
-        loaded.extend(_load_chunk(connection, unique[start : start + _CHUNK]))
+        loaded.extend(_load_chunk(connection, unique[start : start + _CHUNK], usages))
     return loaded
 
 
-def _load_chunk(connection: sqlite3.Connection, ids: Sequence[int | str]) -> Iterable[Entity]:
+def _usages(connection: sqlite3.Connection, names: Collection[str]) -> list[int]:
+    """Give the usages of properties that are shown under one of these names."""
+    clause, parameters = members(sorted(names))
+    rows = connection.execute(
+        "SELECT u.id, coalesce(u.name, p.name) FROM usage u JOIN entity p ON p.id = u.property "
+        f"WHERE u.name IS NOT NULL OR p.name_key IN {clause}",
+        parameters,
+    )
+    return [usage for usage, name in rows if name is not None and fold(name) in names]
+
+
+def _load_chunk(
+    connection: sqlite3.Connection, ids: Sequence[int | str], usages: Sequence[int] | None
+) -> Iterable[Entity]:
     clause, parameters = members(ids)
     parents: dict[int, list[tuple[int, str | None]]] = {}
     for child, parent, name in connection.execute(
@@ -158,7 +182,7 @@ def _load_chunk(connection: sqlite3.Connection, ids: Sequence[int | str]) -> Ite
         parameters,
     ):
         parents.setdefault(child, []).append((parent, name))
-    statements = _statements(connection, clause, parameters)
+    statements = _statements(connection, clause, parameters, usages)
     for row in connection.execute(
         "SELECT e.id, e.role, e.name, e.description, e.type, e.is_list, e.unit, t.name, e.content, e.path, "
         "e.checksum, e.size, e.version, e.changed_at, e.changed_by "
@@ -181,9 +205,12 @@ def _load_chunk(connection: sqlite3.Connection, ids: Sequence[int | str]) -> Ite
 
 
 def _statements(
-    connection: sqlite3.Connection, clause: str, parameters: Sequence[int | str]
+    connection: sqlite3.Connection, clause: str, parameters: Sequence[int | str], usages: Sequence[int] | None
 ) -> dict[int, list[Statement]]:
     found: dict[int, list[Statement]] = {}
+    if usages is not None:
+        wanted, more = members(usages)
+        clause, parameters = f"{clause} AND usage IN {wanted}", [*parameters, *more]
     values: list[Typed] = []
     specs: dict[int, PropertySpec] = {}
     for row in connection.execute(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 from .dates import iso
@@ -12,7 +12,7 @@ from .errors import Code, QueryError
 from .lql.ast import Query
 from .lql.parser import parse
 from .lql.planner import Planner
-from .lql.select import selection
+from .lql.select import Hidden, selection
 from .lql.versions import Version, all_versions, versions
 from .model import Message
 from .render import documents
@@ -23,8 +23,6 @@ from .xml_codec import attribute, message_xml
 DEFAULT_PAGE = 100
 _PAGE = re.compile(r"(\d{0,18})(?:L(\d{1,18})?)?", re.ASCII)
 _MAX_ID_LENGTH = 18
-Readable = Callable[[sqlite3.Connection, Sequence[int]], dict[int, str]]
-"""Gives the entities that the user may not read, and why."""
 
 
 def entities(
@@ -32,7 +30,7 @@ def entities(
     segments: Sequence[str],
     *,
     with_history: bool = False,
-    hidden: Readable | None = None,
+    hidden: Hidden | None = None,
 ) -> list[str]:
     """Give the XML of entities by id, name or `id@version`; what does not exist is an element with an error."""
     found: list[tuple[str, list[int]]] = []
@@ -108,7 +106,7 @@ def _with_history(connection: sqlite3.Connection, entity: int, xml: str) -> str:
 
 
 def query(
-    connection: sqlite3.Connection, text: str, user: str, page: str | None, hidden: Readable | None = None
+    connection: sqlite3.Connection, text: str, user: str, page: str | None, hidden: Hidden | None = None
 ) -> list[str]:
     """Answer a query: the `<Query>` element first, then the entities of the page.
 
@@ -137,7 +135,7 @@ def query(
     if page is not None:
         ids = ids[_page(page)]
     if parsed.kind == "SELECT":
-        return [head, *selection(connection, ids, parsed.selectors)]
+        return [head, *selection(connection, ids, parsed.selectors, hidden)]
     xml = documents(connection, ids)
     return [head, *(xml[one] for one in ids)]
 
@@ -148,7 +146,7 @@ def _versions_found(
     parsed: Query,
     found: list[Version],
     page: str | None,
-    hidden: Readable | None,
+    hidden: Hidden | None,
     warnings: Sequence[Message],
 ) -> list[str]:
     """Answer with versions; the same entity may be there several times."""
@@ -162,7 +160,7 @@ def _versions_found(
         found = found[_page(page)]
     keys = [one.key for one in found]
     if parsed.kind == "SELECT":
-        xml = dict(zip(sorted(keys), selection(connection, keys, parsed.selectors), strict=True))
+        xml = dict(zip(sorted(keys), selection(connection, keys, parsed.selectors, hidden), strict=True))
         return [head, *(xml[one.key] if one.key > 0 else _past(xml[one.key], one) for one in found)]
     xml = documents(connection, [one for one in keys if one > 0])
     return [head, *(xml[one.key] if one.key > 0 else _archived(connection, one) for one in found)]

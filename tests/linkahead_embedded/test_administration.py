@@ -125,6 +125,34 @@ def test_an_access_control_list_hides_and_protects_one_entity(tmp_path: Path) ->
         linkahead.get_connection()._delegate_connection._session.close()
 
 
+def test_a_selected_column_tells_nothing_of_an_entity_that_is_hidden(tmp_path: Path) -> None:
+    with serving(tmp_path / "linkahead.db", tmp_path) as url:
+        as_user(url, "tester", "secret")
+        linkahead.Property("price", datatype="DOUBLE").insert()
+        linkahead.RecordType("Thing").insert()
+        linkahead.RecordType("Box").insert()
+        things = [linkahead.Record(name).add_parent("Thing").add_property("price", 5.0) for name in ("hidden", "open")]
+        for thing in things:
+            thing.insert()
+            linkahead.Record(f"box of {thing.name}").add_parent("Box").add_property("Thing", thing.id).insert()
+        both = linkahead.Record("box of both").add_parent("Box")
+        both.add_property("Thing", [thing.id for thing in things], datatype=linkahead.LIST("Thing")).insert()
+        admin._insert_role("readers", "who read")
+        admin._set_permissions("readers", [admin.PermissionRule("Grant", "TRANSACTION:RETRIEVE")])
+        admin._insert_user("ann", password="abcdefgh1")
+        admin._set_roles("ann", ["readers"])
+        things[0].retrieve_acl()
+        things[0].deny(role="readers", permission="RETRIEVE:ENTITY")
+        things[0].update_acl()
+        question = "SELECT Thing.name, Thing.price FROM Box"
+        assert linkahead.get_connection().retrieve(["Entity"], {"query": question}).read().count(b">5.0<") == 4
+        as_user(url, "ann", "abcdefgh1")
+        answer = linkahead.get_connection().retrieve(["Entity"], {"query": question}).read()
+        assert answer.count(b">5.0<") == 2
+        assert b'name="hidden"' not in answer
+        linkahead.get_connection()._delegate_connection._session.close()
+
+
 def test_all_entity_permissions_are_listed(client: Any) -> None:
     answer = client.get_connection().retrieve(["EntityPermissions"]).read()
     assert b'<Permission name="UPDATE:PROPERTY:ADD"' in answer

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from linkahead_embedded.model import PropertySpec, Typed, fold
 from linkahead_embedded.render import Entity, load, opening_tag, statement_xml, version_xml
 from linkahead_embedded.xml_codec import attribute, value_xml
 
 Selectors = Sequence[tuple[str, ...]]
+Hidden = Callable[[sqlite3.Connection, Sequence[int]], dict[int, str]]
+"""Gives the entities that the user may not read, and why."""
 _ATTRIBUTES = frozenset(
     {
         "id",
@@ -29,16 +31,23 @@ _ATTRIBUTES = frozenset(
 _MAX_HOPS = 8
 
 
-def selection(connection: sqlite3.Connection, ids: Sequence[int], selectors: Selectors) -> list[str]:
-    """Give the XML of entities with no more than the selected properties; id, name and parents are always there."""
-    return _reduced(connection, ids, selectors, _MAX_HOPS)
+def selection(
+    connection: sqlite3.Connection, ids: Sequence[int], selectors: Selectors, hidden: Hidden | None = None
+) -> list[str]:
+    """Give the XML of entities with no more than the selected properties; id, name and parents are always there.
+
+    Of a referenced entity that is hidden from the user, the id is all that is given.
+    """
+    return _reduced(connection, ids, selectors, _MAX_HOPS, hidden)
 
 
-def _reduced(connection: sqlite3.Connection, ids: Sequence[int], selectors: Selectors, hops: int) -> list[str]:
+def _reduced(
+    connection: sqlite3.Connection, ids: Sequence[int], selectors: Selectors, hops: int, hidden: Hidden | None
+) -> list[str]:
     tree: dict[str, list[tuple[str, ...]]] = {}
     for first, *rest in selectors:
         tree.setdefault(fold(first), []).append(tuple(rest))
-    loaded = load(connection, ids)
+    loaded = load(connection, ids, tree.keys())
     wanted = {
         value.target
         for entity in loaded
@@ -47,7 +56,7 @@ def _reduced(connection: sqlite3.Connection, ids: Sequence[int], selectors: Sele
         for value in values
         if value.target is not None
     }
-    nested = _nested(connection, loaded, tree, hops) if wanted else {}
+    nested = _nested(connection, loaded, tree, hops, hidden) if wanted else {}
     return [_entity(entity, tree, nested) for entity in loaded]
 
 
@@ -59,7 +68,11 @@ def _goes_deeper(rests: Sequence[tuple[str, ...]]) -> bool:
 
 
 def _nested(
-    connection: sqlite3.Connection, loaded: Sequence[Entity], tree: dict[str, list[tuple[str, ...]]], hops: int
+    connection: sqlite3.Connection,
+    loaded: Sequence[Entity],
+    tree: dict[str, list[tuple[str, ...]]],
+    hops: int,
+    hidden: Hidden | None,
 ) -> dict[tuple[str, int], str]:
     """Reduce the referenced entities of each column, all of a column at once."""
     found: dict[tuple[str, int], str] = {}
@@ -77,9 +90,11 @@ def _nested(
                 if value.target is not None
             }
         )
-        found.update(
-            zip(((column, target) for target in targets), _reduced(connection, targets, deeper, hops - 1), strict=True)
-        )
+        if hidden is not None:
+            denied = hidden(connection, targets)
+            targets = [target for target in targets if target not in denied]
+        reduced = _reduced(connection, targets, deeper, hops - 1, hidden)
+        found.update(zip(((column, target) for target in targets), reduced, strict=True))
     return found
 
 
