@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
@@ -32,6 +32,7 @@ from heartbrain_ingest.inbox import (
 from heartbrain_ingest.inbox.files import COMPLETE_NAME, describe
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, DeliveryState, FileRow, Ledger, Outcome
+from heartbrain_ingest.pool import WorkerPool
 from heartbrain_ingest.recordings import find_delivery
 from heartbrain_ingest.report import Progress
 from heartbrain_ingest.settings import Settings
@@ -83,7 +84,7 @@ class Arrivals:
     complete
         Whether whoever named the inbox says that it is complete.
     pool
-        Gives the worker processes, which are started only when something is new.
+        The worker processes, which are started only when something is new.
     progress
         Shows how far it is.
     """
@@ -98,7 +99,7 @@ class Arrivals:
         pseudonyms: Pseudonyms,
         rules: physio.PhysioRules,
         dated: bool,
-        pool: Callable[[], Executor],
+        pool: WorkerPool,
         progress: Progress,
     ) -> None:
         self._settings = settings
@@ -180,12 +181,41 @@ class Arrivals:
             new = [replace(one, waived=tuple(self._ledger.waivers_of(one.path))) for one in new]
         self._progress.begin("Reading headers", len(new))
         chunks = [new[start : start + SCAN_CHUNK] for start in range(0, len(new), SCAN_CHUNK)]
-        for facts, identifiers in self._pool().map(workers.scan_files, chunks):
+        for facts, identifiers in self._scanned(chunks):
             with self._ledger.transaction():
                 self._ledger.record([self._row(one) for one in facts])
                 for key, found_identifiers in identifiers.items():
                     self._ledger.add_identifiers(key, pickle.dumps(found_identifiers))
             self._progress.advance(len(facts))
+
+    def _scanned(self, chunks: Sequence[Sequence[FoundFile]]) -> Iterator[workers.Scanned]:
+        """Read headers; after a worker was killed, what is left goes to others in ever smaller pieces.
+
+        A file that gets a worker killed when it is read alone is refused.
+        """
+        done = 0
+        pool = self._pool.executor()
+        try:
+            for one in pool.map(workers.scan_files, chunks):
+                yield one
+                done += 1
+        except BrokenExecutor:
+            self._pool.renew(pool)
+            for chunk in chunks[done:]:
+                yield from self._scanned_again(chunk)
+
+    def _scanned_again(self, chunk: Sequence[FoundFile]) -> Iterator[workers.Scanned]:
+        pool = self._pool.executor()
+        try:
+            yield pool.submit(workers.scan_files, chunk).result()
+        except BrokenExecutor:
+            self._pool.renew(pool)
+            if len(chunk) == 1:
+                yield [FileFacts(found=chunk[0], kind="other", code="INVALID_DICOM")], {}
+                return
+            middle = len(chunk) // 2
+            for half in (chunk[:middle], chunk[middle:]):
+                yield from self._scanned_again(half)
 
     def _without_touched(self, files: Sequence[FoundFile]) -> list[FoundFile]:
         """Leave out files that have another time, but the content that is published."""
@@ -194,7 +224,7 @@ class Arrivals:
         chunks = [candidates[start : start + SCAN_CHUNK] for start in range(0, len(candidates), SCAN_CHUNK)]
         same: list[FoundFile] = []
         for chunk, digests in zip(
-            chunks, self._pool().map(workers.digest_files, chunks) if chunks else (), strict=True
+            chunks, self._pool.executor().map(workers.digest_files, chunks) if chunks else (), strict=True
         ):
             same += [one for one, digest in zip(chunk, digests, strict=True) if digest == known[one.path]]
         with self._ledger.transaction():

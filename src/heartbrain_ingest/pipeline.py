@@ -14,7 +14,8 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 
@@ -38,6 +39,7 @@ from heartbrain_ingest.lab import SubjectRef
 from heartbrain_ingest.ledger import OUT, PUBLISHED, Delivery, DeliveryState, Ledger, Outcome, Settled, readable_ledger
 from heartbrain_ingest.lock import exclusive
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, Release, SessionPlan
+from heartbrain_ingest.pool import WorkerPool
 from heartbrain_ingest.postprocessing.routes import is_in_use
 from heartbrain_ingest.report import NoProgress, Progress, RunOptions, RunReport
 from heartbrain_ingest.session import SessionBuilder
@@ -49,6 +51,17 @@ log = logging.getLogger(__name__)
 SESSIONS_AT_ONCE = 2
 #: Earlier birth dates are typing errors.
 FIRST_BIRTH_YEAR = 1850
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Building:
+    """A session that is being built."""
+
+    delivery: Delivery
+    plan: SessionPlan
+    future: Future[BuiltSession]
+    work: Path
+    pool: Executor
 
 
 class Run:
@@ -80,7 +93,15 @@ class Run:
         self._staging = settings.folders.staging / "heartbrain-staging"
         self._scratch = settings.folders.state / "scratch"
         self._memory: Path | None = None
-        self._executor: Executor | None = None
+        self._workers = WorkerPool(
+            workers.WorkerSetup(
+                rules=settings.rules("deidentification.yml"),
+                key_file=settings.key_file,
+                responsible=settings.responsible,
+                unpacked_limit=int(settings.inbox.unpacked_limit_gib * 2**30),
+            ),
+            options.jobs or settings.workers,
+        )
         self._arrivals = Arrivals(
             settings,
             self._ledger,
@@ -90,7 +111,7 @@ class Run:
             pseudonyms=self._pseudonyms,
             rules=self._physio,
             dated=self._rules.keeps_dates,
-            pool=self._pool,
+            pool=self._workers,
             progress=self._progress,
         )
         self._connected = False
@@ -129,8 +150,7 @@ class Run:
             self._recover()
             self._do()
         finally:
-            if self._executor is not None:
-                self._executor.shutdown(cancel_futures=True)
+            self._workers.close()
             shutil.rmtree(self._staging, ignore_errors=True)
             if self._memory is not None:
                 shutil.rmtree(self._memory, ignore_errors=True)
@@ -237,25 +257,48 @@ class Run:
     def _publish_sessions(self, deliveries: Sequence[Delivery]) -> None:
         total = sum(self._ledger.count_files(delivery.id) for delivery in deliveries)
         self._progress.begin("Preparing sessions", total)
-        tools = self._build_tools()
         # Work that is done in this process must not be done twice at a time: it changes process-wide warning filters.
-        at_once = 1 if isinstance(tools.pool, workers.SerialExecutor) else SESSIONS_AT_ONCE
+        at_once = 1 if self._workers.is_serial else SESSIONS_AT_ONCE
         with ThreadPoolExecutor(at_once) as builders:
-            running: list[tuple[Delivery, SessionPlan, Future[BuiltSession], Path]] = []
+            running: list[_Building] = []
+            disturbed: list[Delivery] = []
             for delivery in deliveries:
-                plan = self._plan(delivery)
-                work = Path(f"{delivery.id}-{secrets.token_hex(4)}")
-                future = builders.submit(self._build, plan, tools, work)
-                running.append((delivery, plan, future, work))
+                running.append(self._begin(delivery, builders))
                 if len(running) > at_once:
-                    self._finish(*running.pop(0))
-            while running:
-                self._finish(*running.pop(0))
+                    self._end(running.pop(0), disturbed)
+            for building in running:
+                self._end(building, disturbed)
+            for delivery in disturbed:
+                # A process was killed while it and others were built: alone it shows whether it was its fault.
+                building = self._begin(delivery, builders)
+                self._is_disturbed(building)
+                self._finish(building.delivery, building.plan, building.future, building.work)
+
+    def _end(self, building: _Building, disturbed: list[Delivery]) -> None:
+        if self._is_disturbed(building):
+            disturbed.append(building.delivery)
+        else:
+            self._finish(building.delivery, building.plan, building.future, building.work)
+
+    def _begin(self, delivery: Delivery, builders: Executor) -> _Building:
+        plan, tools = self._plan(delivery), self._build_tools()
+        work = Path(f"{delivery.id}-{secrets.token_hex(4)}")
+        future = builders.submit(self._build, plan, tools, work)
+        return _Building(delivery=delivery, plan=plan, future=future, work=work, pool=tools.pool)
+
+    def _is_disturbed(self, building: _Building) -> bool:
+        """Say whether a worker process was killed during a build, by whom ever; the next work goes to others."""
+        if not isinstance(building.future.exception(), BrokenExecutor):
+            return False
+        log.warning("a worker process was killed while delivery %d was built", building.delivery.id)
+        self._workers.renew(building.pool)
+        self._clear(building.work)
+        return True
 
     def _build_tools(self) -> BuildTools:
         settings = self._settings
         return BuildTools(
-            pool=self._pool(),
+            pool=self._workers.executor(),
             naming=self._naming,
             physio=self._physio,
             rules=self._rules,
@@ -523,17 +566,6 @@ class Run:
             problems.append(f"{self._report.seen} files seen, {sum(self._report.outcomes.values())} accounted for")
         if problems:
             raise LedgerError("; ".join(problems))
-
-    def _pool(self) -> Executor:
-        if self._executor is None:
-            setup = workers.WorkerSetup(
-                rules=self._settings.rules("deidentification.yml"),
-                key_file=self._settings.key_file,
-                responsible=self._settings.responsible,
-                unpacked_limit=int(self._settings.inbox.unpacked_limit_gib * 2**30),
-            )
-            self._executor = workers.make_pool(setup, self._options.jobs or self._settings.workers)
-        return self._executor
 
 
 def _age(birth_date: str, studied: date | None) -> float | None:

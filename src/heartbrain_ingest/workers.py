@@ -119,6 +119,10 @@ class SeriesResult:
     differences: tuple[str, ...] = ()
 
 
+#: What each file is, and the identifiers that stand in the headers, by delivery key.
+Scanned = tuple[list[FileFacts], dict[str, Identifiers]]
+
+
 class _Tools:
     """The rules and keys of this process."""
 
@@ -181,7 +185,7 @@ def _ready() -> _Tools:
     return _tools
 
 
-def scan_files(files: Sequence[FoundFile]) -> tuple[list[FileFacts], dict[str, Identifiers]]:
+def scan_files(files: Sequence[FoundFile]) -> Scanned:
     """Say what each file is; collect the identifiers that stand in the headers, by delivery key."""
     tools = _ready()
     collectors: dict[str, IdentifierCollector] = {}
