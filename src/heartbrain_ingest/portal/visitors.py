@@ -265,6 +265,12 @@ class Visitors:
             self._known.move_to_end(key)
             return visitor
 
+    def knows(self, secret: str) -> bool:
+        """Say whether a cookie is a visitor's; unlike `find` it lets nobody stay longer."""
+        with self._lock:
+            visitor = self._known.get(_digest(secret))
+            return visitor is not None and visitor.until > self._clock()
+
     def dismiss(self, secret: str) -> None:
         """Forget a visitor."""
         with self._lock:

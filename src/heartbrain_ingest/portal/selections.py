@@ -1,0 +1,69 @@
+"""What a visitor wants something to be run on: records by number, by a question, or by a group's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from linkahead.utils.escape import escape_squoted_text
+from starlette.exceptions import HTTPException
+
+from heartbrain_ingest.portal import asking
+from heartbrain_ingest.portal.pages import Translate
+
+#: So many records can be run on at once; more are a matter for a rule or the command line.
+MOST = 1_000
+_MOST_QUESTION = 2_000
+_MOST_NAME = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Records, and the words that name them in an address."""
+
+    ids: tuple[int, ...]
+    words: Mapping[str, str]
+    #: How many were meant; more than `ids` where there are too many.
+    total: int
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether not all of them can be run on at once."""
+        return self.total > len(self.ids)
+
+
+def read_selection(words: Mapping[str, str], _: Translate) -> Selection:
+    """Read a selection.
+
+    Parameters
+    ----------
+    words
+        Of an address or a form: `ids`, `query` or `group`.
+
+    Raises
+    ------
+    HTTPException
+        When nothing can be understood as one.
+    """
+    if given := words.get("ids", ""):
+        parts = [part.strip() for part in given[: 12 * MOST].split(",") if part.strip()]
+        if not all(part.isascii() and part.isdecimal() and len(part) < 11 for part in parts):  # noqa: PLR2004 - of 32 bits
+            raise HTTPException(HTTPStatus.BAD_REQUEST, _("This is no list of record numbers."))
+        ids = tuple(dict.fromkeys(int(part) for part in parts))
+        return Selection(ids=ids[:MOST], words={"ids": ",".join(map(str, ids[:MOST]))}, total=len(ids))
+    if question := words.get("query", "").strip():
+        return _asked(question[:_MOST_QUESTION], {"query": question[:_MOST_QUESTION]}, _)
+    if group := words.get("group", "")[:_MOST_NAME]:
+        name = escape_squoted_text(group)
+        question = f"FIND RECORD 'MRImage' WHICH IS REFERENCED BY 'ImageGroup' WITH name='{name}'"
+        return _asked(question, {"group": group}, _)
+    raise HTTPException(HTTPStatus.BAD_REQUEST, _("Choose images first: find them, then run something on them."))
+
+
+def _asked(question: str, words: Mapping[str, str], _: Translate) -> Selection:
+    if question.split(None, 1)[0].upper() != "FIND":
+        raise HTTPException(HTTPStatus.BAD_REQUEST, _("Only what a question with FIND gives can be run on."))
+    total, root = asking.retrieve_xml(question, 0, MOST)
+    ids = tuple(int(one.get("id")) for one in root.iterfind("Record") if one.get("id"))
+    return Selection(ids=ids, words=words, total=max(total, len(ids)))
