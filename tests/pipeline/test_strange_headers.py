@@ -49,3 +49,13 @@ def test_a_file_that_no_reader_foresaw_is_kept_back_for_itself(
     fates = site.fates(inbox)
     assert fates.pop(strange.name) == ("quarantined", "INVALID_DICOM")
     assert set(fates.values()) == {("converted", None)}
+
+
+def test_a_number_beyond_all_numbers_is_none_and_the_night_goes_on(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "study"
+    write_series(inbox / "good", PatientID="HB0100", PatientName="Else^Some")
+    for path in write_series(inbox / "odd", series=1234):
+        path.write_bytes(path.read_bytes().replace(b"IS\x04\x001234", b"IS\x04\x001e30"))
+    report = site.take_in(inbox)
+    assert len(report.published) == 2
+    assert [path.name for path in site.archive.rglob("0000_*.zip")] == ["0000_t1_mprage_tra.zip"]

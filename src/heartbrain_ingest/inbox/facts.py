@@ -23,6 +23,9 @@ _FIRST = 65536
 
 _SOP_CLASS: Final = 0x00080016
 _SOP_INSTANCE: Final = 0x00080018
+#: Largest value of an IS, PS3.5 section 6.2.
+_LARGEST_IS: Final = 2**31 - 1
+_NOT_WHOLE: Final = frozenset(".eE")
 _STUDY_DATE: Final = 0x00080020
 _SERIES_DATE: Final = 0x00080021
 _ACQUISITION_DATE: Final = 0x00080022
@@ -246,16 +249,16 @@ def _facts(header: DicomFile) -> DicomFacts:
 
 
 def _number(text: str) -> int:
-    """Read an integer string (PS3.5 section 6.2); some write a point or several values. 0 for what is none."""
+    """Read an integer string (PS3.5 section 6.2); some write a point or several values. 0 for what is none.
+
+    What lies outside the range of an IS is none: it fits neither a database nor a file's name.
+    """
     first = text.partition("\\")[0]
     try:
-        return int(first)
-    except ValueError:
-        pass
-    try:
-        return int(float(first))
+        number = int(float(first)) if set(first) & _NOT_WHOLE else int(first)
     except (ValueError, OverflowError):
         return 0
+    return number if abs(number) <= _LARGEST_IS else 0
 
 
 def _refuse(header: DicomFile, facts: DicomFacts) -> str | None:
