@@ -16,7 +16,8 @@ class Settled:
     row: FileRow
     outcome: Outcome
     code: str
-    sha256: str
+    #: None where the file can't be read.
+    sha256: str | None
 
 
 @dataclass(kw_only=True)
@@ -27,7 +28,7 @@ class ChosenInstances:
     settled: list[Settled] = field(default_factory=list)
 
 
-def choose_instances(rows: Sequence[FileRow], lets_pass: Callable[[str, str], bool]) -> ChosenInstances:
+def choose_instances(rows: Sequence[FileRow], lets_pass: Callable[[str, str | None], bool]) -> ChosenInstances:
     """Keep one file of each instance; identical copies are ignored, contradicting ones refused.
 
     Parameters
@@ -49,8 +50,13 @@ def choose_instances(rows: Sequence[FileRow], lets_pass: Callable[[str, str], bo
     return chosen
 
 
-def _choose(rows: Sequence[FileRow], lets_pass: Callable[[str, str], bool], chosen: ChosenInstances) -> None:
+def _choose(rows: Sequence[FileRow], lets_pass: Callable[[str, str | None], bool], chosen: ChosenInstances) -> None:
     digests = {row.id: row.sha256 or _digest(row.path) for row in rows}
+    unreadable = [row for row in rows if digests[row.id] is None and row.outcome is not Outcome.CONVERTED]
+    chosen.settled += [_settled(row, Outcome.QUARANTINED, "UNREADABLE_FILE", digests) for row in unreadable]
+    rows = [row for row in rows if row not in unreadable]
+    if not rows:
+        return
     published = [row for row in rows if row.outcome is Outcome.CONVERTED]
     released = [row for row in rows if lets_pass("CONFLICTING_INSTANCE", digests[row.id])]
     if released:
@@ -74,10 +80,13 @@ def _choose(rows: Sequence[FileRow], lets_pass: Callable[[str, str], bool], chos
             chosen.settled.append(_settled(row, Outcome.QUARANTINED, "CONFLICTING_INSTANCE", digests))
 
 
-def _settled(row: FileRow, outcome: Outcome, code: str, digests: dict[int, str]) -> Settled:
+def _settled(row: FileRow, outcome: Outcome, code: str, digests: dict[int, str | None]) -> Settled:
     return Settled(row=row, outcome=outcome, code=code, sha256=digests[row.id])
 
 
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123 - a plain read
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a plain read
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # it was taken away or locked since its header was read
+        return None

@@ -6,6 +6,7 @@ anywhere is taken up by the next one with the same result.
 
 from __future__ import annotations
 
+import errno
 import gc
 import hashlib
 import logging
@@ -49,6 +50,10 @@ log = logging.getLogger(__name__)
 
 #: Sessions that are built at the same time, so that workers are busy while one session waits for its last series.
 SESSIONS_AT_ONCE = 2
+#: Errors of the machine, which the next session would meet as well: a disk that is full, read-only or broken ...
+NO_SESSIONS_FAULT = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
 #: Earlier birth dates are typing errors.
 FIRST_BIRTH_YEAR = 1850
 
@@ -377,9 +382,11 @@ class Run:
     def _finish(self, delivery: Delivery, plan: SessionPlan, future: Future[BuiltSession], work: Path) -> None:
         try:
             built = future.result()
-        except (HeartbrainError, OSError):
-            raise  # a missing program or a full disk is no fault of this session
-        except Exception as error:  # noqa: BLE001 - one session's trouble must not keep the others from being published
+        except HeartbrainError:
+            raise  # a missing program is no fault of this session
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_SESSIONS_FAULT:
+                raise
             # The message may quote the data, so only its kind goes into the log.
             log.error("session of delivery %d failed: %s", delivery.id, type(error).__name__)
             built = BuiltSession(folder=None, code="INTERNAL_ERROR")

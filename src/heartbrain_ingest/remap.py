@@ -20,7 +20,7 @@ from heartbrain_ingest import crawl
 from heartbrain_ingest.errors import DatabaseError, HeartbrainError
 from heartbrain_ingest.filesystem import files_below, read_header
 from heartbrain_ingest.ledger import Delivery, DeliveryState, Outcome
-from heartbrain_ingest.pipeline import Run
+from heartbrain_ingest.pipeline import NO_SESSIONS_FAULT, Run
 from heartbrain_ingest.plans import BuiltSession, SessionPlan
 from heartbrain_ingest.report import Progress, RunOptions
 from heartbrain_ingest.settings import Settings
@@ -116,9 +116,11 @@ class Remap(Run):
     def _result(self, delivery: Delivery, future: Future[BuiltSession]) -> BuiltSession | None:
         try:
             return future.result()
-        except (HeartbrainError, OSError):
+        except HeartbrainError:
             raise
-        except Exception as error:  # noqa: BLE001 - one session's trouble must not keep the others from being looked at
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_SESSIONS_FAULT:
+                raise
             log.error("session of delivery %d failed: %s", delivery.id, type(error).__name__)
             return None
 

@@ -82,7 +82,9 @@ class SessionBuilder:
             self._settle_refused(one)
         good = [one for one in series if one.result.code is None and one.result.images]
         if not good:
-            codes = Counter(one.result.code for one in series if one.result.code)
+            codes = Counter(one.result.code for one in series if one.result.code) or Counter(
+                one.code for one in self._built.outcomes if one.outcome is Outcome.QUARANTINED
+            )
             self._built.code = codes.most_common(1)[0][0] if codes else "NOT_CONVERTIBLE"
             # Recordings without their images wait for the session to come again.
             self._settle(self._plan.recordings, Outcome.QUARANTINED, code=self._built.code)
@@ -161,7 +163,9 @@ class SessionBuilder:
         """Take one file of each instance, and settle the others."""
         chosen = choose_instances(self._plan.rows, self._plan.lets_pass)
         for one in chosen.settled:
-            self._settle([one.row], one.outcome, code=one.code, digests={one.row.id: one.sha256})
+            self._settle(
+                [one.row], one.outcome, code=one.code, digests={one.row.id: one.sha256} if one.sha256 else None
+            )
         return chosen.kept
 
     # de-identification and conversion

@@ -23,7 +23,7 @@ from heartbrain_ingest.filesystem import publish
 from heartbrain_ingest.lock import LOCK_NAME, Owner, lock_owner
 from heartbrain_ingest.settings import load_settings
 from tests.pipeline.conftest import TakenIn
-from tests.pipeline.scans import write_series
+from tests.pipeline.scans import make_slice, write, write_series
 from tests.pipeline.site import PROGRAM, Done, Site
 
 #: In a mount namespace of its own: only this process and its children see what it mounts.
@@ -347,3 +347,18 @@ def test_input_that_goes_away_between_two_moments_of_a_run_is_accounted_for(site
     assert set(site.fates(inbox).values()) == {("quarantined", "UNREADABLE_FILE")}
     site.take_in(inbox)
     assert set(site.fates(inbox).values()) == {("ignored", "FILE_GONE")}
+
+
+def test_copies_of_an_instance_that_are_gone_with_their_disk_refuse_their_session_and_not_the_night(
+    site: Site, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    write_series(disk / "a")
+    write(make_slice(1, ImageComments="another"), disk / "b" / "copy")
+    site.take_in(disk, session="ses-20000101")  # notes what is there, and nothing of it is asked for
+    shutil.rmtree(disk)
+    write_series(site.inbox / "other", PatientID="HB0100", PatientName="Else^Some")
+    (site.inbox / ".complete").touch()
+    report = site.take_in()
+    assert (len(report.published), dict(report.refused)) == (1, {"UNREADABLE_FILE": 1})
+    assert set(site.fates(disk).values()) == {("quarantined", "UNREADABLE_FILE")}
