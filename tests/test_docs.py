@@ -54,6 +54,37 @@ def test_the_help_of_every_command_shows_an_example(name: str) -> None:
     assert "Example: " in (command.help or "")
 
 
+def _asked_for(*files: Path) -> set[str]:
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return {re.split(r"[\[=<>]", line)[0] for line in lines if line and not line.startswith(("#", "-r"))}
+
+
+def _explained(page: str, heading: str) -> set[str]:
+    section = page.partition(f"## {heading}")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+?) \|", section, re.MULTILINE)
+    return {name for row in rows[1:] for name in row.split(", ")}
+
+
+def test_every_dependency_is_explained_and_no_other(project_root: Path) -> None:
+    page = (project_root / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    requirements = project_root / "requirements"
+    bridge = project_root / "hpc_bridge" / "requirements.in"
+    run = _asked_for(requirements / "runtime.in", requirements / "build.in", bridge)
+    assert _explained(page, "To run") == run
+    assert _explained(page, "To develop and test") == _asked_for(requirements / "dev.in")
+    assert _explained(page, "For `make bench`") == _asked_for(requirements / "bench.in") - run
+    vendored = project_root / "src" / "heartbrain_ingest" / "portal" / "static" / "vendor"
+    carried = {re.split(r"-\d", path.name)[0] for path in vendored.iterdir()}
+    assert _explained(page, "Carried along") == carried
+
+
+def test_every_package_that_the_tests_take_from_the_system_is_named(project_root: Path) -> None:
+    page = (project_root / "docs" / "dependencies.md").read_text(encoding="utf-8").partition("## From the system")[2]
+    needed = (project_root / ".ci" / "run").read_text(encoding="utf-8").partition("needed=(")[2].partition(")")[0]
+    packages = {one.partition(":")[2] for one in needed.split()} - {"git", "make"}
+    assert {name for name in packages if not re.search(rf"\b{name}\b", page)} == set()
+
+
 def test_links_in_the_documents_lead_somewhere(project_root: Path) -> None:
     documents = [project_root / "README.md", *project_root.glob("docs/*.md"), *project_root.glob("*/README.md")]
     targets = [
