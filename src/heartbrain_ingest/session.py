@@ -83,7 +83,7 @@ class SessionBuilder:
         good = [one for one in series if one.result.code is None and one.result.images]
         if not good:
             codes = Counter(one.result.code for one in series if one.result.code) or Counter(
-                one.code for one in self._built.outcomes if one.outcome is Outcome.QUARANTINED
+                one.code or "" for one in self._built.outcomes if one.outcome is Outcome.QUARANTINED
             )
             self._built.code = codes.most_common(1)[0][0] if codes else "NOT_CONVERTIBLE"
             # Recordings without their images wait for the session to come again.

@@ -6,7 +6,6 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +55,8 @@ def walk(inbox: Path) -> Iterator[FoundFile]:
         subfolders: list[str] = []
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            if not os.access(folder, os.X_OK, effective_ids=True):
+                raise PermissionError  # its names can be read, and nothing of what they name
         except OSError:
             yield FoundFile(path=folder, size=0, mtime_ns=0, code="UNREADABLE_FILE")
             continue
@@ -65,9 +66,13 @@ def walk(inbox: Path) -> Iterator[FoundFile]:
             if entry.is_dir(follow_symlinks=False):
                 subfolders.append(entry.path)
             else:
-                # What vanishes while one looks was renamed or taken away by who is writing it.
-                with suppress(FileNotFoundError):
-                    yield describe(entry.path, root)
+                try:
+                    found = describe(entry.path, root)
+                except FileNotFoundError:
+                    continue  # what vanishes while one looks was renamed or taken away by who is writing it
+                except OSError:
+                    found = FoundFile(path=entry.path, size=0, mtime_ns=0, code="UNREADABLE_FILE")
+                yield found
         stack.extend(reversed(subfolders))
 
 
