@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from heartbrain_ingest.portal.asking import retrieve
 from heartbrain_ingest.portal.visitors import Visitor
 
+T = TypeVar("T")
 #: Seconds for which a visitor's copy is used; who changes the data model logs in again to see it at once.
 _FRESH = 900.0
 _PAGE = 500
@@ -66,7 +67,14 @@ class DataModel:
 
     kinds: Mapping[str, Kind]
     properties: Mapping[str, Property]
-    _known: dict[str, dict[str, Property]] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def derived(self, key: object, make: Callable[[], T]) -> T:
+        """Give what was made of this data model under a key; it is made once."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
 
     @cached_property
     def _children(self) -> dict[str, list[str]]:
@@ -90,14 +98,15 @@ class DataModel:
 
     def properties_of(self, name: str) -> Mapping[str, Property]:
         """Give what records of a RecordType have by the data model, its own properties before inherited ones."""
-        if name not in self._known:
-            found: dict[str, Property] = {}
-            for ancestor in self.ancestors(name):
-                kind = self.kinds.get(ancestor)
-                for one in kind.properties if kind else ():
-                    found.setdefault(one.name, one)
-            self._known[name] = found
-        return self._known[name]
+        return self.derived(("properties", name), lambda: self._properties_of(name))
+
+    def _properties_of(self, name: str) -> dict[str, Property]:
+        found: dict[str, Property] = {}
+        for ancestor in self.ancestors(name):
+            kind = self.kinds.get(ancestor)
+            for one in kind.properties if kind else ():
+                found.setdefault(one.name, one)
+        return found
 
     def unit(self, path: str) -> str:
         """Give the unit of a property, or of one of what a property refers to."""

@@ -30,6 +30,8 @@ _SAMPLE = 5
 _FRESH = 60.0
 _SORT_PAGE = 2_000
 _EXPORT_PAGE = 500
+#: What records refer to is remembered while a table is written, up to so many.
+_MOST_KNOWN = 5_000
 #: Columns that every record has; LinkAhead's own order is that of the ids.
 BY_ID, BY_NAME = "id", "name"
 
@@ -138,10 +140,13 @@ def table(visitor: Visitor, question: Question, *, columns: tuple[str, ...]) -> 
     sample = _sample(visitor, question)
     columns = columns or question.columns or shown_columns(sample.entities)
     yield ["id", "name", *columns]
+    known: dict[int, Any] = {}
     start, total = 0, sample.total
     while start < total:
         part = retrieve(question.select(_selected(columns)), start, _EXPORT_PAGE)
-        yield from plain_rows(part.entities, columns)
+        yield from plain_rows(part.entities, columns, known)
+        if len(known) > _MOST_KNOWN:
+            known.clear()
         start, total = start + _EXPORT_PAGE, part.total
 
 
@@ -184,35 +189,35 @@ def _in_order(ids: list[int], columns: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def _order(visitor: Visitor, question: Question, sorting: Sorting) -> array[int]:
-    key = ("order", question.target, str(sorting))
-    order: array[int] = visitor.cache.get(key, lambda: _sorted_ids(question, sorting), seconds=_FRESH)
-    return order
+    key = ("order", question.target, sorting.column)
+    filled, empty = visitor.cache.get(key, lambda: _sorted_ids(question, sorting.column), seconds=_FRESH)
+    # What has no value comes last in both directions.
+    return (filled[::-1] if sorting.is_descending else filled) + empty
 
 
-def _sorted_ids(question: Question, sorting: Sorting) -> array[int]:
-    path = sorting.column.split(".")
-    by_name = sorting.column == BY_NAME
+def _sorted_ids(question: Question, column: str) -> tuple[array[int], array[int]]:
+    """Give the ids of what has a value, the smallest first, and of what has none."""
+    path = column.split(".")
     # A reference is sorted by the name of what it leads to, which comes with the answer.
-    selector = "id" if by_name else f"{quote_path(sorting.column)}, {quote_path(sorting.column)}.name"
+    selector = "id" if column == BY_NAME else f"{quote_path(column)}, {quote_path(column)}.name"
     keys: list[tuple[tuple[int, float, str], int]] = []
-    empty: list[int] = []
+    empty = array("q")
     start, total = 0, 1
     while start < total:
         total, root = retrieve_xml(f"SELECT {selector} FROM {question.target}", start, _SORT_PAGE)
         if total > MOST_SORTED:
-            raise TooManyToSortError(str(TooManyToSortError.__doc__))
+            raise TooManyToSortError
         for one in root:
             if one.get("id") is None:
                 continue
-            text = one.get("name") if by_name else _text(one, path)
+            text = one.get("name") if column == BY_NAME else _text(one, path)
             if text:
                 keys.append((_sort_key(text), int(one.get("id"))))
             else:
                 empty.append(int(one.get("id")))
         start += _SORT_PAGE
-    keys.sort(key=lambda pair: pair[0], reverse=sorting.is_descending)
-    # What has no value comes last in both directions.
-    return array("q", [*(one for _, one in keys), *empty])
+    keys.sort()
+    return array("q", [one for _, one in keys]), empty
 
 
 def _text(entity: Any, path: list[str]) -> str:

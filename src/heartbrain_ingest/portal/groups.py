@@ -66,7 +66,7 @@ def export_table(request: Request) -> Response:
         # What LinkAhead does not understand is said before anything is sent.
         first = next(lines)
     except QuestionError as problem:
-        return _refuse(request, str(problem))
+        return _refuse(request, problem.detail)
     note(request, "export table", query=asked.text)
     return StreamingResponse(
         _csv([first], lines),
@@ -90,11 +90,11 @@ def _save(request: Request, form: FormData) -> Response:
             record.add_property("Images", ids, datatype=db.LIST("MRImage"))
             record.insert()
     except (SelectionError, QuestionError) as problem:
-        return _refuse(request, str(problem))
+        return _refuse(request, problem.detail)
     except DatabaseError as problem:
         if not isinstance(problem.__cause__, db.TransactionError):
             raise
-        return _refuse(request, _("LinkAhead refused:") + " " + str(problem))
+        return _refuse(request, _("LinkAhead refused:") + " " + problem.detail)
     visitor.cache.clear()
     note(request, "save group", name=name, images=len(ids))
     return go("/", query=f"FIND MRImage WHICH IS REFERENCED BY ImageGroup WITH name = {quote(name)}", saved=name)

@@ -19,19 +19,20 @@ PICTURES = ("PlanesPicture", "MeanPicture", "TracePicture", "TSNRPicture")
 OUTPUT = "OutputFiles"
 #: Shown without being asked for, in this order, where records have them.
 _LEADING = (
-    *("Subject", "Session.Date", "Session.Age", "Session.Sex", "Function", "Status", "StatusMessage", "RequestTime"),
-    *("Date", "Age", "Sex", "ManufacturersModelName", "CollectionDate", "Material"),
+    *("Subject", "Session.Date", "Session.Age", "Function", "Status", "StatusMessage", "RequestTime"),
+    *("Date", "Age", "Sex", "CollectionDate", "Material"),
     *("Analyte", "MeasuredValue", "ReferenceLow", "ReferenceHigh", "ReferenceFlag"),
     *("MeanRate", "SignalQuality", "OverlapFraction"),
     *("mean_f", "mean_D", "mean_Dstar", "GreyMatterVolume", "WhiteMatterVolume", "CSFVolume", "IntracranialVolume"),
     *("Left_Hippocampus_volume", "Right_Hippocampus_volume", "eTIV"),
-    *("RepetitionTime", "EchoTime", "NumberOfVolumes", "MaximumBValue", "Images"),
+    *("RepetitionTime", "EchoTime", "NumberOfVolumes", "MaximumBValue", "Images", "ManufacturersModelName"),
 )
 #: Of a visit, beside each record that belongs to one.
 _OF_SESSION = ("Session.Date", "Session.Age", "Session.ManufacturersModelName")
 _SHOWN_COLUMNS = 7
 _SHOWN_ELEMENTS = 4
 _SHOWN_LETTERS = 160
+_SHORT = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,11 @@ class Cell:
     def is_number(self) -> bool:
         """Whether numbers stand in it, and nothing else."""
         return bool(self.pieces) and all(one.number is not None for one in self.pieces)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it fits into a line: a date, a label."""
+        return len(self.pieces) == 1 and len(self.pieces[0].text) <= _SHORT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +111,8 @@ def available_columns(sample: Sequence[Any]) -> tuple[str, ...]:
 
 def make_rows(entities: Sequence[Any], columns: Sequence[str]) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """Lay records out; what they refer to is retrieved, as far as a column shows it and the visitor may see it."""
-    known = _referred(entities, columns)
+    known: dict[int, Any] = {}
+    _add_referred(entities, columns, known, most=_SHOWN_ELEMENTS)
     found = [[_values(entity, name.split("."), known) for name in columns] for entity in entities]
     shown = tuple(_column(name, [row[at] for row in found]) for at, name in enumerate(columns))
     rows = tuple(
@@ -121,9 +128,19 @@ def make_rows(entities: Sequence[Any], columns: Sequence[str]) -> tuple[tuple[Co
     return shown, rows
 
 
-def plain_rows(entities: Sequence[Any], columns: Sequence[str]) -> list[list[str | int | float]]:
-    """Lay records out for a file: id, name, then the columns."""
-    known = _referred(entities, columns)
+def plain_rows(entities: Sequence[Any], columns: Sequence[str], known: dict[int, Any]) -> list[list[str | int | float]]:
+    """Lay records out for a file: id, name, then the columns.
+
+    Parameters
+    ----------
+    entities
+        The records.
+    columns
+        Properties, or paths of them.
+    known
+        What was retrieved for earlier rows; what these refer to is added.
+    """
+    _add_referred(entities, columns, known, most=None)
     return [
         [
             int(entity.id),
@@ -145,7 +162,7 @@ def _values(entity: Any, path: Sequence[str], known: Mapping[int, Any]) -> _Valu
     first, *rest = path
     if first == "path" and not rest and getattr(entity, "path", None):
         return _Values(elements=(entity.path,))
-    prop = entity.get_property(first)
+    prop = _property(entity, first)
     if prop is None:
         text = getattr(entity, first, None) if first in {"name", "description"} else None
         return _Values(elements=(text,)) if text is not None else _Values()
@@ -163,9 +180,13 @@ def _values(entity: Any, path: Sequence[str], known: Mapping[int, Any]) -> _Valu
     )
 
 
-def _referred(entities: Sequence[Any], columns: Sequence[str]) -> dict[int, Any]:
-    """Retrieve what the columns' paths lead to, all of a step at once."""
-    known: dict[int, Any] = {}
+def _property(entity: Any, name: str) -> Any:
+    """Give a property as the client does, without its search through names of another spelling where one fits."""
+    return next((one for one in entity.properties if one.name == name), None) or entity.get_property(name)
+
+
+def _add_referred(entities: Sequence[Any], columns: Sequence[str], known: dict[int, Any], *, most: int | None) -> None:
+    """Retrieve what the columns' paths lead to, all of a step at once; of a list that ends one, `most` elements."""
     for hops in range(1, MOST_HOPS + 1):
         wanted = {
             _id(element)
@@ -174,12 +195,11 @@ def _referred(entities: Sequence[Any], columns: Sequence[str]) -> dict[int, Any]
             if len(path := name.split(".")) >= hops
             for values in [_values(entity, path[:hops], known)]
             if values.is_reference
-            for element in (values.elements if len(path) > hops else values.elements[:_SHOWN_ELEMENTS])
+            for element in (values.elements if len(path) > hops else values.elements[:most])
         }
         missing = {one for one in wanted if one and one not in known}
         if missing:
             known.update(retrieve_entities(missing))
-    return known
 
 
 def _id(value: Any) -> int:
@@ -241,7 +261,7 @@ def _plain(values: _Values, known: Mapping[int, Any]) -> str | int | float:
 
 def _picture(entity: Any) -> int:
     for name in PICTURES:
-        prop = entity.get_property(name)
+        prop = _property(entity, name)
         if prop is not None and prop.value and not isinstance(prop.value, list):
             return _id(prop.value)
     output = entity.get_property(OUTPUT)

@@ -28,7 +28,7 @@ from heartbrain_ingest.portal.kinds import N_, choices, plain_name
 from heartbrain_ingest.portal.pages import Translate, language_of, logged_in, render, settings_of, translator
 from heartbrain_ingest.portal.questions import MOST_LETTERS, Question, place_of_error, read_question
 from heartbrain_ingest.portal.rows import MOST_COLUMNS
-from heartbrain_ingest.portal.search_form import Form, number_fields, read_form, word_fields
+from heartbrain_ingest.portal.search_form import Form, fields_of, read_form
 from heartbrain_ingest.portal.visitors import Visitor
 
 SIZES = (25, 50, 100, 200)
@@ -158,7 +158,7 @@ def show_search(request: Request) -> Response:
                         "They stand in the order of their numbers. Ask for fewer to sort them."
                     ) % {"most": format_decimal(MOST_SORTED, locale=language_of(request))}
         except QuestionError as error:
-            problem, place = str(error), place_of_error(str(error), asked.text)
+            problem, place = error.detail, place_of_error(error.detail, asked.text)
         if not problem and asked.page == 1 and not request.headers.get("hx-request"):
             note(request, "ask", query=asked.text)
     return render(
@@ -178,7 +178,7 @@ def show_search(request: Request) -> Response:
         examples=[(_(text), query, f"/?query={quote(query, safe='')}") for text, query in EXAMPLES],
         kind_name=lambda names: plain_name(names[0], model, _) if names else "",
         is_images=page is not None and bool(page.rows) and all(model.is_a(row.kinds, "MRImage") for row in page.rows),
-        descriptions={name: one.description for name, one in model.properties.items()},
+        described=lambda name: model.properties[name].description if name in model.properties else "",
         label=lambda path: path.replace("Session.", "").replace(".", " \N{RIGHTWARDS ARROW} "),
         saved=request.query_params.get("saved", "")[:200],
         most_columns=MOST_COLUMNS,
@@ -198,14 +198,14 @@ def show_form(request: Request) -> Response:
 
 
 def _form_facts(form: Form, model: DataModel, _: Translate) -> dict[str, Any]:
-    groups = choices(model, _)
+    # The data model is the visitor's own copy, and so is what is made of it.
+    groups = model.derived(("kinds", _(N_("Images"))), lambda: choices(model, _))
     return {
         "form": form,
         "kinds": groups,
         "kind_names": {one.name for _group, members in groups for one in members},
         "kind": model.kinds.get(form.kind),
-        "number_fields": number_fields(model, form.kind),
-        "word_fields": word_fields(model, form.kind),
+        "fields": model.derived(("fields", form.kind), lambda: fields_of(model, form.kind)),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import zip_longest
+from textwrap import shorten
 
 from starlette.datastructures import QueryParams
 
@@ -17,6 +18,7 @@ from heartbrain_ingest.portal.questions import Range, Wish, write_question
 FIRST_KIND = "MRImage"
 _MOST_LINES = 20
 _MOST_TEXT = 200
+_MOST_TOLD = 70
 #: Of the visit that a record belongs to.
 _OF_SESSION = ("Age", "MagneticFieldStrength", "Sex", "ManufacturersModelName", "Device")
 
@@ -85,14 +87,31 @@ def read_form(given: QueryParams, model: DataModel, _: Translate) -> Form:
     )
 
 
-def number_fields(model: DataModel, kind: str) -> list[Property]:
-    """Give the numeric properties that a line can be about, those of the visit by their path."""
-    return [one for one in _fields(model, kind) if one.is_number]
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """Properties that lines can be about, by name; those of the visit by their path."""
+
+    numbers: dict[str, str]
+    words: dict[str, str]
+    #: Of the numbers.
+    units: dict[str, str]
 
 
-def word_fields(model: DataModel, kind: str) -> list[Property]:
-    """Give the properties that are a text."""
-    return [one for one in _fields(model, kind) if one.is_text]
+def fields_of(model: DataModel, kind: str) -> Fields:
+    """Give the fields of a kind of record, with what the data model says of them."""
+    found = _fields(model, kind)
+    return Fields(
+        numbers={one.name: _explained(one) for one in found if one.is_number},
+        words={one.name: _explained(one) for one in found if one.is_text},
+        units={one.name: one.unit for one in found if one.is_number},
+    )
+
+
+def _explained(one: Property) -> str:
+    """Write a property with its unit, and what it is: without the names that others have for it."""
+    told = one.description.partition(" (")[0].partition(";")[0]
+    name = f"{one.name} ({one.unit})" if one.unit else one.name
+    return f"{name}: {shorten(told, _MOST_TOLD, placeholder=' ...')}" if told else name
 
 
 def _fields(model: DataModel, kind: str) -> list[Property]:
