@@ -119,6 +119,8 @@ class Arrivals:
         self.new = 0
         #: Folders that could not be looked into.
         self._hidden: list[str] = []
+        #: Folders of unpacked archives whose files were counted.
+        self._looked_into: set[Path] = set()
 
     # scan
 
@@ -255,7 +257,9 @@ class Arrivals:
                 except ArchiveError as error:
                     code, outcome = error.code, Outcome.QUARANTINED
                 else:
-                    self._take_note(walk(target))
+                    if target not in self._looked_into:  # the same archive can lie there under two names
+                        self._take_note(walk(target))
+                    self._looked_into.add(target)
             with self._ledger.transaction():
                 self._ledger.settle([(row.id, outcome, code, None, None)])
         return bool(waiting)

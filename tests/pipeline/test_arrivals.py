@@ -402,3 +402,15 @@ def test_a_folder_that_can_not_be_looked_into_for_a_night_keeps_its_files_waitin
     }
     report = site.take_in()
     assert (len(report.published), report.exit_code) == (1, 0)
+
+
+def test_the_same_archive_under_two_names_is_unpacked_once(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    with zipfile.ZipFile(inbox / "export.zip", "w") as packed:
+        for path in write_series(tmp_path / "study"):
+            packed.write(path, path.name)
+    shutil.copy(inbox / "export.zip", inbox / "export (1).zip")
+    report = site.take_in(inbox)
+    assert (len(report.published), report.exit_code, report.seen) == (1, 0, 6)
+    assert Counter(report.outcomes) == {("converted", ""): 4, ("ignored", "ARCHIVE_UNPACKED"): 2}
