@@ -172,3 +172,12 @@ def test_a_word_that_names_nothing_changes_nothing_and_says_so(site: Site, tmp_p
     assert done.code == 2
     assert "nothing in quarantine is called so" in done.err
     assert site.run("quarantine", "list").out == "Nothing is in quarantine.\n"
+
+
+def test_a_folder_of_the_stewards_own_in_the_quarantine_is_left_alone(site: Site, tmp_path: Path) -> None:
+    folders = [site.folder / "quarantine" / name for name in ("delivery-7 looked at", "delivery-x", "notes")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    write_series(tmp_path / "study")
+    assert len(site.take_in(tmp_path / "study").published) == 1
+    assert all(folder.is_dir() for folder in folders)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+
+_NAME = re.compile(r"delivery-([0-9]+)")
 
 
 def refused_folder(quarantine: Path, delivery: int) -> Path:
@@ -12,8 +15,9 @@ def refused_folder(quarantine: Path, delivery: int) -> Path:
 
 
 def refused_deliveries(quarantine: Path) -> list[int]:
-    """Give the numbers of the deliveries of which the quarantine holds something."""
-    return sorted(int(path.name.removeprefix("delivery-")) for path in quarantine.glob("delivery-[0-9]*"))
+    """Give the numbers of the deliveries of which the quarantine holds something; a steward's own folders are none."""
+    found = (_NAME.fullmatch(path.name) for path in quarantine.glob("delivery-*"))
+    return sorted(int(match[1]) for match in found if match)
 
 
 def keep_refused(quarantine: Path, delivery: int, built: Path | None) -> None:
