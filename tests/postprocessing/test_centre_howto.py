@@ -1,4 +1,4 @@
-"""`heartbrain bridge policy`: what the owner of a bucket sets."""
+"""A route to a computing centre as docs/howto-steward.md sets it up, and `heartbrain bridge policy`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from heartbrain_ingest.cli import main
+from heartbrain_ingest.postprocessing.bridge import agent_keys
+from heartbrain_ingest.settings import load_settings
+from hpc_bridge.protocol import SigningKey
 
 SETTINGS = """
 bridge:
@@ -38,6 +41,27 @@ def test_the_policy_names_the_routes_bucket_and_what_each_side_may_write(tmp_pat
         **{f"Rdm{what}": ["arn:aws:iam:::user/rdm"] for what in ("Write", "Read", "Delete", "List")},
         **{f"Agent{what}": ["arn:aws:iam:::user/agent"] for what in ("Write", "Read", "Delete", "List")},
     }
+
+
+def test_the_how_to_names_a_route_that_works_and_the_file_of_the_agents_key(project_root: Path, tmp_path: Path) -> None:
+    page = (project_root / "docs" / "howto-steward.md").read_text(encoding="utf-8")
+    section = page.partition("## A computing centre\n")[2].partition("\n## ")[0]
+    path = tmp_path / "heartbrain.yml"
+    path.write_text(section.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    settings = load_settings(path)
+    (route,) = settings.bridge.routes
+    assert route.bucket.credentials_file == tmp_path / "state/bridge/centre.credentials"
+    commands = [line.split() for line in section.splitlines() if line.strip().startswith("heartbrain bridge policy")]
+    assert [words[3] for words in commands] == [route.name]
+    done = CliRunner().invoke(main, ["--settings", str(path), *commands[0][1:-2]])
+    assert {one["Sid"] for one in json.loads(done.output)["Statement"]} > {"RdmWrite", "AgentWrite"}
+    done = CliRunner().invoke(main, ["--settings", str(path), "bridge", "keys"])
+    assert done.output.startswith("hpc-bridge-ed25519 ")
+    assert done.output.endswith(" heart-brain-centre\n")
+    assert "`state/bridge/centre.agents`" in section
+    public = SigningKey.generate().public
+    (tmp_path / "state/bridge/centre.agents").write_text(public.line("agent") + "\n", encoding="ascii")
+    assert agent_keys(settings, route) == {public.name: public}
 
 
 @pytest.mark.parametrize(
