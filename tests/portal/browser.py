@@ -41,9 +41,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def listening(site: SampleSite) -> Iterator[str]:
+def listening(site: SampleSite, *options: str) -> Iterator[str]:
     """Let `heartbrain serve` run on a free port; give its address without the last slash."""
-    command = [PROGRAM, "serve", "--settings", site.file, "--port", "0"]
+    command = [PROGRAM, "serve", "--settings", site.file, "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path("/")) as process:
         assert process.stdout is not None
         try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import threading
 from dataclasses import asdict
 
 import click
@@ -13,9 +16,10 @@ from heartbrain_ingest.commands.base import ATTENTION, settings_of, settings_opt
 @click.group(invoke_without_command=True)
 @settings_option
 @click.option("--watch", is_flag=True, help="Exchange again and again until stopped, at once when an agent calls.")
+@click.option("--attached", is_flag=True, help="With --watch: end when standard input does, so with who started it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, one line for each exchange.")
 @click.pass_context
-def bridge(ctx: click.Context, watch: bool, as_json: bool) -> None:
+def bridge(ctx: click.Context, *, watch: bool, attached: bool, as_json: bool) -> None:
     """Do one exchange with the computing centre: send new requests, collect finished jobs, crawl results.
 
     Killed anywhere, the next exchange goes on.
@@ -38,6 +42,8 @@ def bridge(ctx: click.Context, watch: bool, as_json: bool) -> None:
                 click.echo(line)
 
     if watch:
+        if attached:
+            threading.Thread(target=_end_with_input, daemon=True).start()
         exchange.connect(settings)
         exchange.watch(exchange.Site(settings), settings, show)
         return
@@ -104,6 +110,12 @@ def policy(ctx: click.Context, route: str, rdm: str, agent: str) -> None:
     from heartbrain_ingest.postprocessing.routes import bucket_policy
 
     click.echo(json.dumps(bucket_policy(settings_of(ctx), route, rdm=rdm, agent=agent), indent=2))
+
+
+def _end_with_input() -> None:
+    """End the process when nothing more can come; an exchange may be ended anywhere."""
+    sys.stdin.buffer.read()
+    os._exit(0)
 
 
 def _wish(ctx: click.Context, requests: tuple[str, ...], wish: str) -> None:

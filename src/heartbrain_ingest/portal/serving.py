@@ -9,9 +9,23 @@ import uvicorn
 
 from heartbrain_ingest.errors import SettingsError
 from heartbrain_ingest.portal.app import make_app
+from heartbrain_ingest.portal.events import Board
 from heartbrain_ingest.settings import Settings
 
 _BACKLOG = 256
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of open pages first: they would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, board: Board) -> None:
+        super().__init__(config)
+        self._board = board
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._board.close()
+        await super().shutdown(sockets)
 
 
 def serve_portal(settings: Settings, *, announce: Callable[[str], None]) -> None:
@@ -55,4 +69,4 @@ def serve_portal(settings: Settings, *, announce: Callable[[str], None]) -> None
     port = listening.getsockname()[1]
     host = f"[{portal.host}]" if ":" in portal.host else portal.host
     announce(f"{'https' if portal.certificate else 'http'}://{host}:{port}/")
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config, app.state.board).run(sockets=[listening])
