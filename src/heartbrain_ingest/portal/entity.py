@@ -116,6 +116,12 @@ class Entity:
         """Give the first entity that a property refers to."""
         return next(iter(self.ids(name)), None)
 
+    def beside(self, name: str, further: str) -> str:
+        """Give a property of what a property refers to, where the question asked for it (`SELECT a.b`)."""
+        other = self.one(name)
+        prop = other.get_property(further) if hasattr(other, "get_property") else None
+        return "" if prop is None or prop.value is None else str(prop.value)
+
     @property
     def file_name(self) -> str:
         """Last part of a file's path."""

@@ -128,12 +128,10 @@ def _same(measurement: Entity) -> tuple[Entity, ...]:
 
 
 def _reading(measurement: Entity, here: int) -> Reading:
-    sample = measurement.one("Sample")
-    day, time = (_of_sample(sample, name) for name in ("CollectionDate", "CollectionTime"))
     return Reading(
         id=measurement.id,
-        day=_day(day),
-        time=time[:5],
+        day=_day(measurement.beside("Sample", "CollectionDate")),
+        time=measurement.beside("Sample", "CollectionTime")[:5],
         value=measurement.number("MeasuredValue"),
         qualifier=measurement.text("Qualifier"),
         flag=measurement.text("ReferenceFlag"),
@@ -141,12 +139,6 @@ def _reading(measurement: Entity, here: int) -> Reading:
         high=measurement.number("ReferenceHigh"),
         is_here=measurement.id == here,
     )
-
-
-def _of_sample(sample: object, name: str) -> str:
-    """Give a property of a sample that came along with its measurement."""
-    prop = sample.get_property(name) if hasattr(sample, "get_property") else None
-    return str(prop.value) if prop is not None and prop.value is not None else ""
 
 
 def _day(text: str) -> date | None:

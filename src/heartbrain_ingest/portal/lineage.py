@@ -17,9 +17,11 @@ _MOST: Final = 8
 _MOST_RESULTS: Final = 50
 
 # Sizes of the drawing, in its own units.
-BOX: Final = (190, 50)
+BOX: Final = (200, 50)
 GAP: Final = (44, 14)
-_TEXT: Final = 26
+#: Letters that a box has place for: of a name, and of the bolder words above it.
+_NAME: Final = 24
+_WORDS: Final = 20
 
 
 class Stage(IntEnum):
@@ -63,13 +65,13 @@ class Box:
     def name(self) -> str:
         """The end of the name, which tells more than its beginning."""
         name = self.node.name
-        return name if len(name) <= _TEXT else "…" + name[-_TEXT + 1 :]
+        return name if len(name) <= _NAME else "…" + name[-_NAME + 1 :]
 
     @property
     def words(self) -> str:
         """What it is, shortened."""
         words = self.node.words
-        return words if len(words) <= _TEXT else words[: _TEXT - 1] + "…"
+        return words if len(words) <= _WORDS else words[: _WORDS - 1] + "…"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +200,7 @@ class _Walk:
         table = above.get(record.reference("TableFile") or 0)
         whose = above.get(record.reference("Session") or record.reference("Subject") or 0)
         last = record.id
-        if table is not None and self._add(table, Stage.ORIGINAL):
+        if table is not None and self._add(table, Stage.INPUT):
             self._join(table.id, record.id)
         if sample is not None and self._add(sample, Stage.INPUT):
             self._join(sample.id, record.id)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from http import HTTPStatus
 
+from babel.dates import format_date
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +20,7 @@ from heartbrain_ingest.portal.entity import Entity, Model, read, read_model, rea
 from heartbrain_ingest.portal.files import ROUTES as FILES
 from heartbrain_ingest.portal.laboratory import Course, follow
 from heartbrain_ingest.portal.lineage import Lineage, trace_record
-from heartbrain_ingest.portal.pages import Translate, logged_in, render, settings_of, translator
+from heartbrain_ingest.portal.pages import Translate, language_of, logged_in, render, settings_of, translator
 from heartbrain_ingest.portal.record_parts import (
     GivenFile,
     is_day,
@@ -28,7 +31,7 @@ from heartbrain_ingest.portal.record_parts import (
     sort_fields,
 )
 from heartbrain_ingest.portal.traces import Trace, draw_recording
-from heartbrain_ingest.portal.viewing import Viewer, view_image, view_result
+from heartbrain_ingest.portal.viewing import Viewer, roles_of, view_image, view_result
 
 _PICTURES = ("PlanesPicture", "MeanPicture", "TSNRPicture")
 PHYSIO_RULES = "physio.yml"
@@ -40,18 +43,22 @@ class Words:
 
     model: Model
     translate: Translate
+    language: str
 
-    def title(self, entity: Entity) -> str:
+    def title(self, entity: Entity, material: str = "") -> str:
         """Give the heading of an entity."""
-        return record_words.title(entity, self.model, self.translate)
+        return record_words.title(entity, self.model, self.translate, material=material)
 
     def kind(self, entity: Entity) -> str:
         """Give what an entity is."""
         return record_words.kind_words(entity.kind, self.model, self.translate)
 
-    def traits(self, entity: Entity) -> str:
-        """Give what tells an image or recording from others."""
-        return record_words.traits(entity, self.translate)
+    def day(self, text: str) -> str:
+        """Write a day as the visitor's language does."""
+        try:
+            return format_date(date.fromisoformat(text[:10]), "medium", locale=self.language)
+        except ValueError:
+            return text
 
 
 def show_record(request: Request) -> Response:
@@ -81,7 +88,7 @@ def show_record(request: Request) -> Response:
     course: Course | None = follow(record) if record.kind == "LaboratoryMeasurement" else None
     known = read([*referred([record], files=False), *referred([record], files=True)])
     groups, rest = sort_fields(record, known)
-    files = list_files(record, known)
+    files = list_files(record, known, roles_of(record, known, archive) if is_result else {})
     members = list_members(record, model)
     others = list_referring(record) if not members and not _is_leaf(record, model) else None
     lineage: Lineage | None = trace_record(record, model, _)
@@ -89,7 +96,8 @@ def show_record(request: Request) -> Response:
         request,
         "record.html",
         record=record,
-        words=Words(model=model, translate=_),
+        words=Words(model=model, translate=_, language=language_of(request)),
+        material=_material(record, known),
         known=known,
         is_result=is_result,
         is_recording=is_recording,
@@ -119,6 +127,11 @@ def _pictures(record: Entity, files: tuple[GivenFile, ...], *, is_result: bool) 
     """Give the pictures that stand in the page: of the quality of an image, of a result."""
     wanted = ("OutputFiles",) if is_result else _PICTURES
     return tuple(one for one in files if one.is_picture and one.what in wanted) if record.role == "Record" else ()
+
+
+def _material(record: Entity, known: Mapping[int, Entity]) -> str:
+    sample = known.get(record.reference("Sample") or 0)
+    return sample.text("Material") if sample is not None and record.kind == "LaboratoryMeasurement" else ""
 
 
 def _seconds(text: str) -> float | None:

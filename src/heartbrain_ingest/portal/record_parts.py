@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,6 +18,9 @@ MOST_MEMBERS: Final = 100
 #: Values of a list that stand in the page.
 _MOST_VALUES: Final = 60
 _LONG: Final = 400
+_SHORT_LIST: Final = 8
+#: Lengths of edges, which stand with a cross between them.
+_EDGES: Final = frozenset({"ImageShape", "VoxelSize", "AcquisitionVoxelSize"})
 
 #: The fields that people look for, by their BIDS names; all others stand below, by name.
 GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
@@ -67,6 +71,38 @@ GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ),
 )
 #: Shown elsewhere on the page.
+#: What files are, by the property that refers to them.
+_FILES: Final[Mapping[str, str]] = {
+    "ImageFile": N_("the image (NIfTI)"),
+    "SidecarFile": N_("how it was recorded (JSON)"),
+    "BValueFile": N_("b-values"),
+    "BVectorFile": N_("gradient directions"),
+    "AslContextFile": N_("kind of each volume"),
+    "DicomArchive": N_("de-identified DICOM files"),
+    "PlanesPicture": N_("picture of three planes"),
+    "MeanPicture": N_("picture of the mean over the volumes"),
+    "TSNRPicture": N_("picture of the signal-to-noise ratio over time"),
+    "TracePicture": N_("drawing of the recording"),
+    "RecordingFile": N_("samples of the recording"),
+    "TableFile": N_("table of the laboratory delivery"),
+    "ReadmeFile": N_("what the folder holds"),
+    "CertificateFile": N_("what was done to the session and how it was checked"),
+    "ResultFile": N_("the result as the function gave it"),
+    "LogFiles": N_("log of the computation"),
+    "OutputFiles": N_("further file"),
+}
+#: The same for files of a result, by what its function says of them.
+_ROLES: Final[Mapping[str, str]] = {
+    "report": N_("report"),
+    "picture": N_("picture"),
+    "table": N_("table"),
+    "map": N_("map"),
+    "labels": N_("regions"),
+    "segmentation": N_("regions"),
+    "mask": N_("mask"),
+    "error": N_("uncertainty of a map"),
+}
+_BY_THE_WAY: Final = frozenset({"OutputFiles", "LogFiles"})
 _ELSEWHERE: Final = frozenset({"ResultNotes", "OtherResultValues"})
 #: What belongs to a record: heading and RecordType.
 _MEMBERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -89,10 +125,10 @@ _SELECTED: Final[Mapping[str, tuple[str, ...]]] = {
     "AnalysisResult": ("FunctionVersion", "Session"),
     "LaboratoryMeasurement": (
         *("Analyte", "MeasuredValue", "MeasuredUnit", "Qualifier", "ReferenceFlag", "ReferenceLow", "ReferenceHigh"),
-        "Sample.CollectionDate",
+        *("Sample.CollectionDate", "Sample.Material"),
     ),
     "MRImage": (
-        *("SeriesNumber", "SeriesDescription", "NumberOfVolumes", "PlanesPicture"),
+        *("SeriesNumber", "SeriesDescription", "NumberOfVolumes", "PlanesPicture", "BIDSSuffix"),
         *("task", "acq", "ce", "dir", "rec", "run", "echo", "desc"),
     ),
     "PhysiologicalRecording": (
@@ -100,6 +136,14 @@ _SELECTED: Final[Mapping[str, tuple[str, ...]]] = {
         *("task", "acq", "ce", "dir", "rec", "run", "echo", "desc"),
     ),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The same number several times in a row."""
+
+    times: int
+    number: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +167,7 @@ class Field:
     links: tuple[tuple[str, str], ...] = ()
     more: int = 0
     is_long: bool = False
+    between: str = "; "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,15 +184,18 @@ class GivenFile:
 
     Attributes
     ----------
-    what
-        Property that refers to it, and what the data model says of that.
+    what, words
+        Property that refers to it, and what that means.
+    is_main
+        Whether people look for it.
     """
 
     id: int
     name: str
     size: int | None
     what: str
-    description: str
+    words: str
+    is_main: bool
     is_shown: bool
     is_picture: bool
 
@@ -180,10 +228,16 @@ def sort_fields(record: Entity, names: Mapping[int, Entity]) -> tuple[tuple[Grou
     return tuple(groups), rest
 
 
-def list_files(record: Entity, files: Mapping[int, Entity]) -> tuple[GivenFile, ...]:
-    """List the files of a record, in the order of its properties."""
+def list_files(record: Entity, files: Mapping[int, Entity], roles: Mapping[str, str]) -> tuple[GivenFile, ...]:
+    """List the files of a record: what people look for first, else in the order of its properties.
+
+    Parameters
+    ----------
+    roles
+        What a function says of the files it made, by their paths.
+    """
     given = [
-        _given(files[one], value.name, value.description)
+        _given(files[one], value.name, roles.get(files[one].path, ""))
         for value in record.values
         if value.is_file
         for one in value.ids[:MOST_FILES]
@@ -191,7 +245,10 @@ def list_files(record: Entity, files: Mapping[int, Entity]) -> tuple[GivenFile, 
     ]
     if record.role == "File":
         given.append(_given(record, "", ""))
-    return tuple(given)
+    order = list(_ROLES)
+    paths = {one.id: one.path for one in files.values()}
+    place = {one.id: order.index(role) for one in given if (role := roles.get(paths.get(one.id, ""), "")) in order}
+    return tuple(sorted(given, key=lambda one: (not one.is_main, place.get(one.id, -1))))
 
 
 def list_members(record: Entity, model: Model) -> tuple[Members, ...]:
@@ -216,14 +273,15 @@ def list_referring(record: Entity) -> Members | None:
     return Members(heading=N_("What refers to it"), kind="", page=page, question=question) if page.total else None
 
 
-def _given(file: Entity, what: str, description: str) -> GivenFile:
+def _given(file: Entity, what: str, role: str) -> GivenFile:
     end = ending(file.file_name)
     return GivenFile(
         id=file.id,
         name=file.file_name,
         size=file.size,
         what=what,
-        description=description,
+        words=_ROLES.get(role) or role or _FILES.get(what, what),
+        is_main=bool(role) or what not in _BY_THE_WAY,
         is_shown=end in SHOWN,
         is_picture=end in PICTURES,
     )
@@ -236,7 +294,7 @@ def _field(value: Value, names: Mapping[int, Entity]) -> Field:
         links = tuple(_link(one, names.get(one)) for one in ids[:_MOST_VALUES])
         texts: tuple[Any, ...] = ()
     else:
-        links, texts = (), tuple(_text(one, value.element) for one in shown)
+        links, texts = (), tuple(_runs([_text(one, value.element) for one in shown]))
     return Field(
         name=value.name,
         unit=value.unit,
@@ -244,8 +302,17 @@ def _field(value: Value, names: Mapping[int, Entity]) -> Field:
         texts=texts,
         links=links,
         more=len(value.values) - len(shown),
+        between=" \N{MULTIPLICATION SIGN} " if value.name in _EDGES else "; ",
         is_long=any(isinstance(one, str) and len(one) > _LONG for one in texts),
     )
+
+
+def _runs(values: Sequence[Any]) -> Iterable[Any]:
+    """Write a long list of numbers by what is repeated in it."""
+    if len(values) <= _SHORT_LIST or not all(isinstance(one, int | float) for one in values):
+        return values
+    groups = ((number, len(list(same))) for number, same in itertools.groupby(values))
+    return [number if times == 1 else Run(times=times, number=number) for number, times in groups]
 
 
 def _link(identifier: int, entity: Entity | None) -> tuple[str, str]:

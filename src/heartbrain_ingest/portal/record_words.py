@@ -62,6 +62,9 @@ _TRAITS = {
     "echo": N_("echo %s"),
     "desc": "%s",
 }
+_MATERIALS = {"blood": N_("blood"), "serum": N_("serum"), "plasma": N_("plasma"), "urine": N_("urine")}
+#: Kinds of which a session has several that differ in what they show.
+_SUFFIXED = frozenset({"FieldMap", "B1FieldMap"})
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -74,16 +77,26 @@ def kind_words(kind: str, model: Model, _: Translate) -> str:
 
 def traits(entity: Entity, _: Translate) -> str:
     """Give what tells an image or recording from the others of its session."""
-    return ", ".join(_(form) % entity.text(name) for name, form in _TRAITS.items() if entity.text(name))
+    suffix = entity.text("BIDSSuffix")
+    found = [suffix] if entity.kind in _SUFFIXED and suffix else []
+    named = ((form, entity.text(name)) for name, form in _TRAITS.items())
+    return ", ".join([*found, *(_(form) % text for form, text in named if text and text != suffix)])
 
 
-def title(entity: Entity, model: Model, _: Translate) -> str:
-    """Give the heading of an entity's page."""
+def title(entity: Entity, model: Model, _: Translate, *, material: str = "") -> str:
+    """Give the heading of an entity's page.
+
+    Parameters
+    ----------
+    material
+        Of the sample of a laboratory value, as the data model names it.
+    """
     words = kind_words(entity.kind, model, _)
     if entity.role == "File":
         return entity.file_name
     if analyte := entity.text("Analyte"):
-        return _("%(analyte)s, laboratory value") % {"analyte": analyte}
+        name = analyte[0].upper() + analyte[1:]
+        return f"{name}, {_(_MATERIALS.get(material, material))}" if material else name
     if model.is_below(entity.kind, "Acquisition"):
         more = traits(entity, _)
         return f"{words}, {more}" if more else words

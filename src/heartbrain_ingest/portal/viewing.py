@@ -110,11 +110,25 @@ def _files_of(result: Entity) -> Iterable[int]:
     return (*result.ids("ResultFile"), *result.ids("OutputFiles"))
 
 
-def _layers(result: Entity, files: Mapping[int, Entity], archive: Path) -> list[Layer]:
+def roles_of(result: Entity, files: Mapping[int, Entity], archive: Path) -> dict[str, str]:
+    """Give what a function says of the files of a result, by their paths.
+
+    Parameters
+    ----------
+    files
+        At least the result's `ResultFile`.
+    """
     main = files.get(result.reference("ResultFile") or 0)
-    folder = main.path.rsplit("/", 1)[0] if main is not None else ""
-    listed = read_json(archive, main).get("Files", [])
-    roles = {f"{folder}/{one.get('path')}": str(one.get("role") or "") for one in listed if isinstance(one, dict)}
+    if main is None:
+        return {}
+    folder = main.path.rsplit("/", 1)[0]
+    listed = read_json(archive, main).get("Files")
+    found = (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
+    return {f"{folder}/{one.get('path')}": str(one.get("role") or "") for one in found}
+
+
+def _layers(result: Entity, files: Mapping[int, Entity], archive: Path) -> list[Layer]:
+    roles = roles_of(result, files, archive)
     outputs = [files[one] for one in result.ids("OutputFiles") if one in files]
     beside = {one.path: one for one in outputs}
     layers = []

@@ -14,6 +14,7 @@
   const STEPS = 500;
   const SURROUND = [0, 0, 0, 1];
   const CROSS = [0.3, 0.75, 1, 0.9];
+  const LETTERS = [1, 1, 1, 1];
   const FOUR = 4;
 
   let viewer = null;
@@ -26,10 +27,10 @@
     message.classList.toggle("bad", Boolean(isBad));
   }
 
-  function written(value) {
+  function written(value, beside = value) {
     if (!Number.isFinite(value)) return "–";
-    const size = Math.abs(value);
-    if (size !== 0 && size < 1e-3) return value.toExponential(2);
+    const size = Math.max(Math.abs(value), Math.abs(beside));
+    if (size !== 0 && size < 1e-2) return value.toExponential(2);
     return value.toLocaleString(language, { maximumSignificantDigits: FOUR });
   }
 
@@ -48,9 +49,14 @@
       viewer = new niivue.Niivue({
         backColor: SURROUND,
         crosshairColor: CROSS,
+        // Of the image's width: a cross as thick as a voxel hides what it marks.
+        crosshairWidth: 0.4,
+        crosshairWidthUnit: "percent",
+        fontColor: LETTERS,
+        fontMinPx: 18,
         show3Dcrosshair: false,
         dragAndDropEnabled: false,
-        isRadiologicalConvention: true,
+        isRadiologicalConvention: part("radiological").checked,
         multiplanarShowRender: 0,
         loadingText: "",
         logLevel: "error",
@@ -70,14 +76,23 @@
     setUpWindow();
     showVolume(0);
     viewer.setSliceType(Number(part("plane").value));
+    viewer.createOnLocationChange();
+    // The page of a result shows its first map; a browser that comes back keeps what was chosen.
+    if (part("map")?.value) await showMap();
     root.dataset.state = "ready";
+  }
+
+  // Air is black: where nothing lies below zero, zero is.
+  function ends(image) {
+    return [["dark", image.global_min >= 0 ? 0 : image.robust_min], ["bright", image.robust_max]];
   }
 
   function setUpWindow() {
     const image = viewer.volumes[0];
-    const low = Math.min(image.global_min, image.cal_min);
-    const high = Math.max(image.global_max, image.cal_max);
-    for (const [name, value] of [["dark", image.cal_min], ["bright", image.cal_max]]) {
+    const [[, black], [, white]] = ends(image);
+    const low = Math.min(image.global_min, black);
+    const high = Math.max(image.global_max, white);
+    for (const [name, value] of ends(image)) {
       const slider = part(name);
       slider.min = low;
       slider.max = high;
@@ -98,7 +113,10 @@
 
   function showVolume(number) {
     if (!part("volume")) return;
-    if (viewer.volumes[0].frame4D !== number) viewer.setFrame4D(viewer.volumes[0].id, number);
+    if (viewer.volumes[0].frame4D !== number) {
+      viewer.setFrame4D(viewer.volumes[0].id, number);
+      viewer.createOnLocationChange();
+    }
     const place = root.dataset.of.replace("#", String(number + 1));
     const text = volumes[number] ? `${place}: ${volumes[number]}` : place;
     part("volume-text").textContent = text;
@@ -120,6 +138,7 @@
     root.dataset.map = "";
     if (!wanted) {
       viewer.updateGLVolume();
+      viewer.createOnLocationChange();
       return;
     }
     const colours = COLOURS[choice.dataset.role] || "viridis";
@@ -144,6 +163,7 @@
     }
     say("");
     showBar(colours, choice.dataset.unit);
+    viewer.createOnLocationChange();
     root.dataset.map = choice.value;
   }
 
@@ -156,16 +176,16 @@
       pixels.data[at * 4 + 3] = 255;
     }
     bar.getContext("2d").putImageData(pixels, 0, 0);
-    part("bar-low").textContent = written(overlay.cal_min);
-    part("bar-high").textContent = written(overlay.cal_max);
-    part("bar-unit").textContent = unit;
+    part("bar-low").textContent = written(overlay.cal_min, overlay.cal_max);
+    part("bar-high").textContent = written(overlay.cal_max, overlay.cal_min);
+    part("bar-unit").textContent = unit.replaceAll("^2", "²").replaceAll("^3", "³");
     part("bar").hidden = false;
   }
 
-  // As the picture lies: the patient's right is on the left.
+  // In voxels towards the patient's right, front and top.
   const STEPS_OF_KEYS = {
-    ArrowLeft: [1, 0, 0],
-    ArrowRight: [-1, 0, 0],
+    ArrowLeft: [-1, 0, 0],
+    ArrowRight: [1, 0, 0],
     ArrowUp: [0, 1, 0],
     ArrowDown: [0, -1, 0],
     PageUp: [0, 0, 1],
@@ -179,13 +199,13 @@
     const step = STEPS_OF_KEYS[event.key];
     if (!viewer || !step) return;
     event.preventDefault();
-    viewer.moveCrosshairInVox(...step);
+    const side = part("radiological").checked ? -1 : 1;
+    viewer.moveCrosshairInVox(side * step[0], step[1], step[2]);
   }
 
   function reset() {
     const image = viewer.volumes[0];
-    part("dark").value = image.robust_min;
-    part("bright").value = image.robust_max;
+    for (const [name, value] of ends(image)) part(name).value = value;
     part("plane").value = "3";
     viewer.setSliceType(3);
     viewer.setPan2Dxyzmm([0, 0, 0, 1]);
@@ -196,6 +216,7 @@
     part("volume")?.addEventListener("input", (event) => showVolume(Number(event.target.value)));
     for (const name of ["dark", "bright"]) part(name).addEventListener("input", showWindow);
     part("plane").addEventListener("change", (event) => viewer.setSliceType(Number(event.target.value)));
+    part("radiological").addEventListener("change", (event) => viewer.setRadiologicalConvention(event.target.checked));
     part("reset").addEventListener("click", reset);
     part("map")?.addEventListener("change", showMap);
     part("opacity")?.addEventListener("input", (event) => {
