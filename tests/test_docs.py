@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from pathlib import Path
 
@@ -83,6 +84,16 @@ def test_every_package_that_the_tests_take_from_the_system_is_named(project_root
     needed = (project_root / ".ci" / "run").read_text(encoding="utf-8").partition("needed=(")[2].partition(")")[0]
     packages = {one.partition(":")[2] for one in needed.split()} - {"git", "make"}
     assert {name for name in packages if not re.search(rf"\b{name}\b", page)} == set()
+
+
+def test_the_picture_of_the_house_shows_every_part_of_the_program(project_root: Path) -> None:
+    picture = (project_root / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    shown = re.findall(r"[a-z_]+(?:\*?\.py|/)", picture)
+    package = project_root / "src" / "heartbrain_ingest"
+    parts = [path.name for path in package.glob("[a-z]*.py")]
+    parts += [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
+    assert len(parts) > 40
+    assert [part for part in parts if not any(fnmatch.fnmatchcase(part, one) for one in shown)] == []
 
 
 def test_links_in_the_documents_lead_somewhere(project_root: Path) -> None:
