@@ -60,7 +60,8 @@ def export_table(request: Request) -> Response:
     asked = read_address(request, data_model(visitor))
     question = asked.question
     if not question.target or question.verb == "COUNT":
-        return _refuse(request, translator(request)("Ask for records first."))
+        _ = translator(request)
+        return _refuse(request, _("Ask for records first."))
     try:
         lines = table(visitor, question, columns=asked.columns)
         # What LinkAhead does not understand is said before anything is sent.
