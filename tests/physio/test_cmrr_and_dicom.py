@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heartbrain_ingest.physio import Kind, PhysioRules, RecordingError, is_physio_log, read_recording, read_recordings
+from heartbrain_ingest.physio import Kind, PhysioRules, RecordingError, read_recordings
 from heartbrain_ingest.physio.peaks import find_rhythm
+from tests.physio.reading import is_physio_log, read_recording
 
 LOG = """UUID        = {uuid}
 ScanDate    = 20190114_143828

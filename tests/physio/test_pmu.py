@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heartbrain_ingest.physio import Kind, PhysioRules, RecordingError, is_physio_log, read_recording
+from heartbrain_ingest.physio import Kind, PhysioRules, RecordingError
+from tests.physio.reading import is_physio_log, read_recording
 
 VB_ECG = "5002 LOGVERSION 102 6002 5002 TRIGGERMETHOD 10 6002 5002 MSGTYPE 220 eTriggerMethod: 10, minLimitCh1: 0 6002"
 

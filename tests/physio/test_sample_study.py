@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from heartbrain_ingest.physio import ImageSpan, PhysioRules, identify, match_recordings, read_recording, write_bids
+from heartbrain_ingest.physio import ImageSpan, PhysioRules, identify, match_recordings, write_bids
+from tests.physio.reading import read_recording
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from heartbrain_ingest.physio.matching import (
     with_uuids,
 )
 from heartbrain_ingest.physio.names import read_image_uuid
-from heartbrain_ingest.physio.reader import Format, find_format, is_physio_log, read_recording, read_recordings
+from heartbrain_ingest.physio.reader import Format, find_format, read_recordings
 from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError
 from heartbrain_ingest.physio.rules import PhysioRules, RecordingName, identify, load_rules
 from heartbrain_ingest.physio.sessions import SessionSpan, find_session
@@ -36,12 +36,10 @@ __all__ = [
     "find_format",
     "find_session",
     "identify",
-    "is_physio_log",
     "load_rules",
     "match_recordings",
     "physio_stem",
     "read_image_uuid",
-    "read_recording",
     "read_recordings",
     "scan_duration",
     "table_path",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError
+from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError, since_midnight_ms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +98,7 @@ def make_recordings(
     for (kind, rate, count), members in groups.items():
         rule = rules.channels[kind]
         parts[kind] = parts.get(kind, 0) + 1
-        start_ms = 0.0 if begin is None else _since_midnight_ms(begin)
+        start_ms = 0.0 if begin is None else since_midnight_ms(begin)
         recordings.append(
             Recording(
                 kind=kind,
@@ -150,11 +150,6 @@ def _marked(seconds: NDArray[np.float64], rate: float, count: int) -> NDArray[np
     marks = np.zeros(count, dtype=np.bool_)
     marks[places[(places >= 0) & (places < count)]] = True
     return marks
-
-
-def _since_midnight_ms(moment: datetime) -> float:
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    return (moment - midnight).total_seconds() * 1000.0
 
 
 def _folded(unit: str) -> str:

@@ -25,7 +25,6 @@ MS_PER_TICK = 2.5
 TICKS_PER_DAY = int(MS_PER_DAY / MS_PER_TICK)
 INFO_TYPE = "ACQUISITION_INFO"
 KIND_OF_TYPE = {"ECG": Kind.ECG, "PULS": Kind.PULSE, "RESP": Kind.RESPIRATION, "EXT": Kind.TRIGGER}
-INFO_COLUMNS = 5
 LONGEST_DAYS = 1
 #: Leads of an ECG; places of the grid for each row that is there.
 MOST_CHANNELS = 8

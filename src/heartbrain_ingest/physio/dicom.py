@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heartbrain_ingest.physio.cmrr import read_cmrr_payload
-from heartbrain_ingest.physio.recording import MS_PER_DAY, Kind, Recording, RecordingError
+from heartbrain_ingest.physio.recording import MS_PER_DAY, Kind, Recording, RecordingError, since_midnight_ms
 from heartbrain_ingest.physio.rules import PhysioRules
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _waveforms(dataset: Dataset, rules: PhysioRules) -> tuple[Recording, ...]:
         samples = np.asarray(dataset.waveform_array(index), dtype=np.float64)
         rate = float(group.SamplingFrequency)
         channels = group.ChannelDefinitionSequence
-        start = _milliseconds(begin) + float(group.get("MultiplexGroupTimeOffset") or 0.0)
+        start = since_midnight_ms(begin) + float(group.get("MultiplexGroupTimeOffset") or 0.0)
         recordings.append(
             Recording(
                 kind=kind,
@@ -91,11 +91,6 @@ def _begin(dataset: Dataset) -> datetime:
         except ValueError:
             continue
     raise RecordingError("PHYSIO_UNREADABLE", "the waveform has no AcquisitionDateTime")
-
-
-def _milliseconds(moment: datetime) -> float:
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    return (moment - midnight).total_seconds() * 1000.0
 
 
 def _channel_name(channel: Dataset, place: int, kind: Kind, rules: PhysioRules) -> str:

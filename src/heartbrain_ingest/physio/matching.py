@@ -61,8 +61,6 @@ class Match:
     image: ImageSpan
     #: The part of the image's time that the recording's samples cover, 0 to 1.
     overlap_fraction: float
-    #: Seconds that both share.
-    overlap_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +69,6 @@ class MatchResult:
 
     #: In the order of the recordings, then of the images.
     matches: tuple[Match, ...]
-    #: Recordings that cover no image; they are kept whole only.
-    unmatched: tuple[Recording, ...]
     #: Recordings that compete for an image with another one of their kind (PHYSIO_AMBIGUOUS); they are kept whole only.
     ambiguous: tuple[Recording, ...]
 
@@ -82,6 +78,12 @@ def overlap_seconds(recording: Recording, image: ImageSpan) -> float:
     if recording.clock is Clock.NONE:
         return 0.0
     return max(_overlap(recording.start_s + day, recording.duration_s, image) for day in _days())
+
+
+def overlap_fraction(recording: Recording, image: ImageSpan) -> float:
+    """Give the part of an image's time that a recording's samples cover, 0 to 1."""
+    shared = overlap_seconds(recording, image)
+    return min(1.0, shared / image.duration_s) if image.duration_s > 0 else 0.0
 
 
 def day_offset(recording: Recording, image: ImageSpan) -> float:
@@ -108,7 +110,7 @@ def match_recordings(recordings: Sequence[Recording], images: Sequence[ImageSpan
             if _belongs(recording, image, shared, rules):
                 moved[index, place] = aligned
                 candidates.setdefault((place, recording.kind, recording.part), []).append((index, shared))
-    won: dict[tuple[int, int], float] = {}
+    won: set[tuple[int, int]] = set()
     ambiguous: set[int] = set()
     for (place, _, _), rivals in candidates.items():
         best = max(shared for _, shared in rivals)
@@ -116,23 +118,17 @@ def match_recordings(recordings: Sequence[Recording], images: Sequence[ImageSpan
         if len(close) > 1:
             ambiguous.update(index for index, _ in close)
         else:
-            won[close[0][0], place] = close[0][1]
+            won.add((close[0][0], place))
     matches = tuple(
         Match(
             recording=moved[index, place],
             source=recordings[index],
             image=images[place],
-            overlap_s=shared,
-            overlap_fraction=min(1.0, shared / images[place].duration_s) if images[place].duration_s > 0 else 0.0,
+            overlap_fraction=overlap_fraction(moved[index, place], images[place]),
         )
-        for (index, place), shared in sorted(won.items())
+        for index, place in sorted(won)
     )
-    matched = {index for index, _ in won}
-    return MatchResult(
-        matches=matches,
-        unmatched=tuple(r for i, r in enumerate(recordings) if i not in matched and i not in ambiguous),
-        ambiguous=tuple(recordings[i] for i in sorted(ambiguous)),
-    )
+    return MatchResult(matches=matches, ambiguous=tuple(recordings[i] for i in sorted(ambiguous)))
 
 
 def _possible(recording: Recording, images: Sequence[ImageSpan], rules: PhysioRules) -> list[tuple[int, ImageSpan]]:

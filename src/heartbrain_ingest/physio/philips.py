@@ -21,7 +21,7 @@ import numpy as np
 
 from heartbrain_ingest.physio.channels import column_names
 from heartbrain_ingest.physio.names import PHILIPS_HEAD
-from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError
+from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError, since_midnight_ms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def read_philips(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
         if not np.ptp(samples, axis=0).any():
             continue
         rate = rules.nominal_rate(VERSION, kind)
-        start_ms = _since_midnight_ms(begin) if begin else 0.0
+        start_ms = since_midnight_ms(begin) if begin else 0.0
         rule = rules.channels[kind]
         recordings.append(
             Recording(
@@ -107,7 +107,3 @@ def _begin(head: str, name: str) -> datetime | None:
         return datetime.strptime(text, form)  # noqa: DTZ007 - local clock of the scanner's console
     except ValueError:
         return None
-
-
-def _since_midnight_ms(moment: datetime) -> float:
-    return ((moment.hour * 60 + moment.minute) * 60 + moment.second) * 1000.0

@@ -51,11 +51,6 @@ def find_format(path: Path) -> Format | None:
         return None
 
 
-def is_physio_log(path: Path) -> bool:
-    """Tell whether a file is a physiology recording, or a part of one, other than a DICOM object."""
-    return find_format(path) not in {None, Format.DICOM}
-
-
 def read_recordings(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
     """Read every recording that a file holds; none for a part of another file's recording.
 
@@ -108,20 +103,6 @@ def _read(form: Format | None, path: Path, rules: PhysioRules) -> tuple[Recordin
             return ()
         case None:
             raise RecordingError("PHYSIO_UNREADABLE", "the file is in no known format of physiology")
-
-
-def read_recording(path: Path, rules: PhysioRules) -> Recording:
-    """Read a file that holds one recording, as every PMU log does.
-
-    Raises
-    ------
-    RecordingError
-        As `read_recordings`, or the file holds several.
-    """
-    recordings = read_recordings(path, rules)
-    if len(recordings) != 1:
-        raise RecordingError("PHYSIO_UNREADABLE", f"the file holds {len(recordings)} recordings, not one")
-    return recordings[0]
 
 
 def _format(path: Path) -> Format | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MS_PER_DAY = 86_400_000
+
+
+def since_midnight_ms(moment: datetime) -> float:
+    """Give the milliseconds since midnight of a moment on a clock without a zone."""
+    return (moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds() * 1000.0
 
 
 class Kind(StrEnum):

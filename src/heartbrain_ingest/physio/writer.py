@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heartbrain_ingest.filesystem.packing import pack
-from heartbrain_ingest.physio.matching import ImageSpan, Match, cut, day_offset, overlap_seconds
+from heartbrain_ingest.physio.matching import ImageSpan, Match, cut, day_offset, overlap_fraction
 from heartbrain_ingest.physio.recording import Recording
 
 if TYPE_CHECKING:
@@ -104,9 +104,7 @@ def write_bids(
     (BIDS, Physiological recordings).
     """
     part, start_time = cut(recording, span, rules.margin)
-    shared = overlap_seconds(recording, span)
-    fraction = min(1.0, shared / span.duration_s) if span.duration_s > 0 else 0.0
-    facts = {"OverlapFraction": round(fraction, TIME_DIGITS)}
+    facts = {"OverlapFraction": round(overlap_fraction(recording, span), TIME_DIGITS)}
     scans = [(-start_time, span.duration_s - start_time)]
     return _write(part, start_time, dest_stem, rules, facts, scans, pictures)
 
