@@ -123,27 +123,6 @@ def _zone(text: str | None) -> timezone:
     return timezone(sign * timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0)))
 
 
-def equal(a: Span, b: Span) -> bool | None:
-    """Compare two dates; None is undefined."""
-    if a.is_stamp != b.is_stamp:
-        return None
-    return a == b
-
-
-def later(a: Span, b: Span) -> bool | None:
-    """Tell whether `a` is later than `b`; None where the intervals overlap."""
-    if a.low >= b.high:
-        return True
-    if a.high <= b.low or (a.is_stamp and b.is_stamp):
-        return False
-    return None
-
-
-def within(a: Span, b: Span) -> bool:
-    """Tell whether `a` lies in the interval of `b`."""
-    return a.low >= b.low and a.high <= b.high
-
-
 def condition(operator: str, span: Span, column: str = "s") -> tuple[str, list[int]]:
     """Give the SQL that is true exactly where `value operator span` is true.
 

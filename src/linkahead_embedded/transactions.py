@@ -24,10 +24,9 @@ PermissionCheck = Callable[[sqlite3.Connection, Sequence[int], str], dict[int, s
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The entities of an answer, and whether anything was written."""
+    """The entities of an answer, and what is to be said of the whole."""
 
     elements: list[str]
-    is_committed: bool
     messages: tuple[Message, ...] = ()
 
 
@@ -61,7 +60,7 @@ class Writer:
                 xml = Batch(connection, catalog, self._user).insert(drafts)
         except _RefusedError:
             return _refused(drafts, "inserted")
-        return Outcome([_answer(draft, xml[draft.id]) for draft in drafts], is_committed=True)
+        return Outcome([_answer(draft, xml[draft.id]) for draft in drafts])
 
     def update(self, drafts: list[EntityDraft], rules: Rules) -> Outcome:
         """Replace the state of stored entities by that of the drafts; what a draft lacks is removed."""
@@ -79,7 +78,7 @@ class Writer:
                 xml = Batch(connection, catalog, self._user).update(drafts)
         except _RefusedError:
             return _refused(drafts, "updated")
-        return Outcome([_answer(draft, xml[draft.id]) for draft in drafts], is_committed=True)
+        return Outcome([_answer(draft, xml[draft.id]) for draft in drafts])
 
     def _prepare_update(self, connection: sqlite3.Connection, drafts: list[EntityDraft]) -> dict[int, set[int]]:
         """Compare with what is stored: existence, role, file content; give the parents that each entity has already."""
@@ -154,7 +153,7 @@ class Writer:
             atomicity = Message(
                 "Error", Code.ATOMICITY, "One or more entities are not qualified. Nothing has been deleted."
             )
-            raise _RefusedDeleteError(Outcome(elements, is_committed=False, messages=(atomicity,)))
+            raise _RefusedDeleteError(Outcome(elements, messages=(atomicity,)))
         clause, parameters = members(ids)
         connection.execute(f"DELETE FROM statement WHERE entity IN {clause}", parameters)
         connection.execute(f"DELETE FROM parent WHERE child IN {clause}", parameters)
@@ -165,7 +164,7 @@ class Writer:
         )
         connection.execute(f"DELETE FROM entity WHERE id IN {clause}", parameters)
         deleted = Message("Info", Code.DELETED, "This entity has been deleted successfully.")
-        return Outcome([_with_messages(xml[one], [deleted]) for one in ids], is_committed=True)
+        return Outcome([_with_messages(xml[one], [deleted]) for one in ids])
 
 
 class _RefusedDeleteError(Exception):
@@ -261,7 +260,7 @@ def _with_messages(xml: str, messages: Sequence[Message]) -> str:
 
 def _refused(drafts: list[EntityDraft], verb: str) -> Outcome:
     atomicity = Message("Error", Code.ATOMICITY, f"One or more entities are not qualified. Nothing has been {verb}.")
-    return Outcome([_draft_xml(draft) for draft in drafts], is_committed=False, messages=(atomicity,))
+    return Outcome([_draft_xml(draft) for draft in drafts], messages=(atomicity,))
 
 
 def _draft_xml(draft: EntityDraft) -> str:

@@ -17,7 +17,6 @@ RECORDED = Path(__file__).with_name("recorded") / "bids_validator_3.0.2_broken_d
 
 def test_a_recorded_report_of_a_broken_dataset_gives_its_errors():
     report = parse_report(RECORDED.read_text())
-    assert not report.valid
     assert report.warnings == []
     assert [(issue.code, issue.location.rpartition("/")[2]) for issue in report.errors] == [
         ("SCANS_FILENAME_NOT_MATCH_DATASET", "sub-T01_ses-20230504_scans.tsv"),

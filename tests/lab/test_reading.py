@@ -189,7 +189,7 @@ def test_a_workbook_is_read_sheet_by_sheet_with_the_material_of_its_name(read_xl
     assert (blood.low, blood.high) == (136, 145)
     assert (urine.material, urine.value, urine.qualifier, urine.high) == ("urine", 3, "<", 20)
     assert urine.sample == "sub-CCCCCCC3_20230504T0820_urine"
-    assert delivery.latest_day == dt.date(2023, 5, 4)
+    assert (blood.day, urine.day) == (dt.date(2023, 5, 4), dt.date(2023, 5, 4))
 
 
 def test_a_row_of_a_workbook_is_counted_as_the_spreadsheet_counts(read_xlsx: Read) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.pipeline.conftest import TakenIn
-
-Find = Callable[[str], set[str]]
 
 
 def _stems(paths: list[Path]) -> set[str]:

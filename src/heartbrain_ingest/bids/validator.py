@@ -42,11 +42,6 @@ class ValidationReport:
     errors: list[ValidationIssue]
     warnings: list[ValidationIssue]
 
-    @property
-    def valid(self) -> bool:
-        """Whether there is no error."""
-        return not self.errors
-
 
 @dataclass(frozen=True)
 class BidsValidator:

@@ -91,8 +91,3 @@ class LabDelivery:
 
     measurements: tuple[Measurement, ...]
     refused: tuple[Refusal, ...]
-
-    @property
-    def latest_day(self) -> date | None:
-        """The last shifted day of sampling."""
-        return max((measurement.day for measurement in self.measurements), default=None)
