@@ -39,12 +39,12 @@ class SampleSite:
         self.root = root
 
     @classmethod
-    def build(cls, root: Path) -> Self:
-        """Take the small sample study in and let the rules' requests be computed."""
+    def build(cls, root: Path, *, small: bool = True) -> Self:
+        """Take the sample study in, the small one or the whole, and let the rules' requests be computed."""
         site = cls(root)
         subprocess.run([PROGRAM, "init", root / "site"], check=True, capture_output=True)
         site.centre.set_up()
-        generate(root / "study", small=True)
+        generate(root / "study", small=small)
         command = [PROGRAM, "ingest", "--settings", site.file, "--inbox", root / "study" / "inbox"]
         done = subprocess.run(command, check=False, capture_output=True)
         assert done.returncode in {0, 1}, done.stderr.decode()[-2000:]
