@@ -57,7 +57,9 @@ class CheckResult:
         return lines
 
 
-def check_archive(archive: Path, *, with_bids: bool = True, laboratory_rules: Path | None = None) -> CheckResult:
+def check_archive(
+    archive: Path, *, with_bids: bool = True, laboratory_rules: Path | None = None, withheld: Path | None = None
+) -> CheckResult:
     """Check a whole archive.
 
     Parameters
@@ -68,12 +70,16 @@ def check_archive(archive: Path, *, with_bids: bool = True, laboratory_rules: Pa
         Whether to compose each project's BIDS dataset and run the BIDS validator over it.
     laboratory_rules
         `lab.yml`, whose unreviewed ranges are counted where the archive holds laboratory values.
+    withheld
+        Folder of the DICOM that is stored and not published, whose checksums are compared too.
     """
     result = CheckResult()
     result.problems += [f"{finding.place}: {finding.message}" for finding in check_tree(archive)]
     result.folders = sum(1 for _ in archive.glob("*/*/*/README.md"))
     for folder in session_folders(archive):
         _check_checksums(archive, folder, result)
+    if withheld is not None:
+        _check_withheld(withheld, result)
     if laboratory_rules is not None and any(archive.glob(f"{EXPERIMENTAL_DATA}/*/*/laboratory.tsv")):
         _note_ranges(laboratory_rules, result)
     if with_bids:
@@ -101,6 +107,19 @@ def _check_checksums(archive: Path, folder: Path, result: CheckResult) -> None:
     if not listing.is_file():
         result.problems.append(f"{place}: sourcedata/dicom/SHA256SUMS is missing")
         return
+    _compare(listing, place, result)
+
+
+def _check_withheld(withheld: Path, result: CheckResult) -> None:
+    for folder in sorted(path for path in withheld.glob("*/*") if path.is_dir()):
+        place = f"{withheld.name}/{folder.relative_to(withheld).as_posix()}"
+        if (folder / "SHA256SUMS").is_file():
+            _compare(folder / "SHA256SUMS", place, result)
+        else:
+            result.notes.append(f"{place}: an earlier version of the program withheld it and wrote no checksums")
+
+
+def _compare(listing: Path, place: str, result: CheckResult) -> None:
     for digest, name in _entries(listing):
         result.checksums += 1
         path = listing.parent / name

@@ -224,7 +224,8 @@ def check(ctx: click.Context, path: Path | None, bids: bool, as_json: bool) -> N
     settings = settings_of(ctx) if path is None else None
     laboratory_rules = settings.rules("lab.yml") if settings else None
     archive = path or settings_of(ctx).folders.archive
-    result = check_archive(archive, with_bids=bids, laboratory_rules=laboratory_rules)
+    withheld = settings.withheld if settings else None
+    result = check_archive(archive, with_bids=bids, laboratory_rules=laboratory_rules, withheld=withheld)
     if as_json:
         click.echo(json.dumps(result.as_data(), indent=2))
     else:

@@ -105,6 +105,11 @@ CREATE INDEX deliveries_state ON deliveries (state);
 -- What tells the folder that is about to be published from any other of its name.
 ALTER TABLE deliveries ADD COLUMN target_digest TEXT;
 """,
+    """
+-- DICOM that is withheld stood there with the path that the site's folder had.
+UPDATE files SET destination = 'withheld:' || substr(destination, instr(destination, '/withheld/') + 10)
+    WHERE destination LIKE '/%/withheld/%!%';
+""",
 )
 SCHEMA_VERSION = len(_STEPS)
 

@@ -45,6 +45,7 @@ from heartbrain_ingest.postprocessing.routes import is_in_use
 from heartbrain_ingest.report import NoProgress, Progress, RunOptions, RunReport
 from heartbrain_ingest.session import SessionBuilder
 from heartbrain_ingest.settings import Settings
+from heartbrain_ingest.withheld import Withheld
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class Run:
         self._staging = settings.folders.staging / "heartbrain-staging"
         self._scratch = settings.folders.state / "scratch"
         self._memory: Path | None = None
+        self._withheld = Withheld(settings.withheld)
         self._workers = WorkerPool(
             workers.WorkerSetup(
                 rules=settings.rules("deidentification.yml"),
@@ -157,6 +159,7 @@ class Run:
         finally:
             self._workers.close()
             shutil.rmtree(self._staging, ignore_errors=True)
+            self._withheld.clear()
             if self._memory is not None:
                 shutil.rmtree(self._memory, ignore_errors=True)
 
@@ -181,12 +184,15 @@ class Run:
         for folder in (self._staging, self._scratch):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._withheld.clear()
         for leftover in self._memory.iterdir() if self._memory else ():
             shutil.rmtree(leftover, ignore_errors=True)
         for delivery in self._ledger.deliveries(DeliveryState.PUBLISHING):
             if delivery.target and self._is_there(delivery.target, delivery.target_digest):
                 self._mark_published(delivery.id, delivery.target)
             else:
+                if delivery.target and not (self._settings.folders.archive / delivery.target).exists():
+                    self._withheld.forget(delivery.target)
                 with self._ledger.transaction():
                     self._ledger.drop_outcomes(delivery.id)
                     self._ledger.set_state(delivery.id, DeliveryState.WAITING)
@@ -205,8 +211,9 @@ class Run:
         """Give the digest of all that decides what is made of the same files."""
         settings = self._settings
         digest = hashlib.sha256(f"{__version__} {tool_version()}".encode())
-        for name in ("deidentification.yml", "bids_rules.yml"):
+        for name in ("deidentification.yml", "bids_rules.yml", "physio.yml"):
             digest.update(settings.rules(name).read_bytes())
+        digest.update(f"{settings.defacing.tool} {settings.defacing.mask_tool}".encode())
         return digest.hexdigest()
 
     def _mark_published(self, delivery: int, target: str) -> None:
@@ -372,7 +379,10 @@ class Run:
             memory.mkdir(parents=True, mode=0o700)
         try:
             advance = self._progress.advance
-            builder = SessionBuilder(plan, tools, scratch=scratch, stage=stage, memory=memory, advance=advance)
+            withheld = self._withheld.staged(work)
+            builder = SessionBuilder(
+                plan, tools, scratch=scratch, stage=stage, memory=memory, withheld=withheld, advance=advance
+            )
             return builder.build()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -416,7 +426,7 @@ class Run:
                 self._ledger.set_state(delivery.id, DeliveryState.PUBLISHED)
                 if all(one != delivery.id for one, _folder in self._ledger.uncrawled()):
                     self._ledger.mark_crawled(delivery.id)
-        elif self._publish(delivery.id, built.folder, target, settled, code=built.code):
+        elif self._publish(delivery.id, built.folder, target, settled, code=built.code, withheld=built.withheld):
             log.info("published %s", target)
             # The workers go on with the next sessions meanwhile.
             self._crawl()
@@ -424,9 +434,17 @@ class Run:
 
     def _clear(self, work: Path) -> None:
         shutil.rmtree(self._staging / work, ignore_errors=True)
+        self._withheld.clear(work)
 
     def _publish(
-        self, delivery: int, folder: Path | None, target: str, settled: Sequence[Settled], *, code: str | None
+        self,
+        delivery: int,
+        folder: Path | None,
+        target: str,
+        settled: Sequence[Settled],
+        *,
+        code: str | None,
+        withheld: Path | None = None,
     ) -> bool:
         """Write the decision, rename, write that it is done."""
         digest = folder_digest(folder) if folder else None
@@ -451,6 +469,8 @@ class Run:
         with self._ledger.transaction():
             self._ledger.stage_outcomes(delivery, settled)
             self._ledger.set_state(delivery, DeliveryState.PUBLISHING, target=target, target_digest=digest)
+        if withheld is not None:
+            self._withheld.keep(withheld, target)
         if not is_there:
             publish(folder, place)
         self._mark_published(delivery, target)

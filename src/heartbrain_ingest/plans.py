@@ -93,6 +93,8 @@ class BuiltSession:
     series: list[SeriesReport] = field(default_factory=list)
     #: Why nothing is published.
     code: str | None = None
+    #: Folder of the DICOM that is stored and not published; None where all is.
+    withheld: Path | None = None
     #: What the audit refused, for the steward to look at.
     refused: Path | None = None
     #: Nothing came that is not published already.

@@ -21,6 +21,7 @@ from heartbrain_ingest.papers import write_certificate, write_facts, write_readm
 from heartbrain_ingest.pictures import picture_stem
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, SeriesReport, SessionPlan
 from heartbrain_ingest.series import Series, name_archives, number_of_volumes
+from heartbrain_ingest.withheld import find_stored, withheld_place
 
 #: Instances that one worker takes at a time: enough to hide the cost of handing over, few enough to share a series.
 CHUNK = 48
@@ -44,6 +45,8 @@ class SessionBuilder:
         An empty folder on the filesystem of the archive.
     memory
         An empty folder in memory for series of small files, if there is one; removed by the caller.
+    withheld
+        Folder for DICOM that is not published; made where there is some, and removed by the caller.
     advance
         Called with the number of files that are done, for a progress bar.
     """
@@ -56,12 +59,14 @@ class SessionBuilder:
         scratch: Path,
         stage: Path,
         memory: Path | None,
+        withheld: Path,
         advance: Callable[[int], None],
     ) -> None:
         self._plan = plan
         self._tools = tools
         self._scratch = scratch
         self._memory = memory
+        self._withheld = withheld
         self._memory_left = tools.memory_scratch if memory else 0
         self._folder = stage / plan.folder_name
         self._advance = advance
@@ -191,8 +196,8 @@ class SessionBuilder:
         return has_copy and (self._plan.again is not None or not Path(row.path).exists())
 
     def _source(self, row: FileRow, name: str) -> workers.Source:
-        archive, mark, member = (row.destination or "").rpartition("!")
-        stored = (str(self._tools.archive / archive), member) if mark else None
+        found = find_stored(row.destination, archive=self._tools.archive, withheld=self._tools.withheld)
+        stored = (str(found[0]), found[1]) if found else None
         return workers.Source(file_id=row.id, path=None if self._is_stored(row) else row.path, stored=stored, name=name)
 
     def _convert(self, series: list[Series]) -> None:
@@ -307,19 +312,26 @@ class SessionBuilder:
     def _write_archives(self, series: list[Series]) -> None:
         target = self._folder / "sourcedata" / "dicom"
         target.mkdir(parents=True)
+        if any(one.defaced for one in series):
+            self._withheld.mkdir(parents=True, mode=0o700)
+            self._built.withheld = self._withheld
         futures = [
             self._tools.pool.submit(
-                workers.finish_archive, one.folders.cleaned, self._archive_folder(one, target) / one.archive_name
+                workers.finish_archive,
+                one.folders.cleaned,
+                (self._withheld if one.defaced else target) / one.archive_name,
             )
             for one in series
         ]
         for future in futures:
             future.result()
-        (target / "SHA256SUMS").write_text(checksum_list(target), encoding="utf-8")
+        for folder in (target, *((self._built.withheld,) if self._built.withheld else ())):
+            (folder / "SHA256SUMS").write_text(checksum_list(folder), encoding="utf-8")
+        project, name = self._plan.project, self._folder.name
         for one in series:
-            place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}/sourcedata/dicom/{one.archive_name}"
+            place = f"{EXPERIMENTAL_DATA}/{project}/{name}/sourcedata/dicom/{one.archive_name}"
             if one.defaced:
-                place = str(self._archive_folder(one, target) / one.archive_name)
+                place = withheld_place(project, name, one.archive_name)
             self._built.outcomes += [
                 FileOutcome(
                     file_id=instance.file_id,
@@ -329,10 +341,6 @@ class SessionBuilder:
                 )
                 for instance in one.kept
             ]
-
-    def _archive_folder(self, one: Series, published: Path) -> Path:
-        """Give the folder for the DICOM of a series: of one with a face it is in the identified zone."""
-        return self._tools.withheld / self._plan.project / self._folder.name if one.defaced else published
 
     # physiology
 
