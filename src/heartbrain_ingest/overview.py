@@ -17,6 +17,7 @@ from heartbrain_ingest.lock import lock_owner
 from heartbrain_ingest.postprocessing.routes import is_in_use
 from heartbrain_ingest.retrial import retrial_lines
 from heartbrain_ingest.settings import Settings
+from heartbrain_ingest.withheld import Withheld
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,7 @@ def _explain_file(ledger: Ledger, identifier: int, settings: Settings) -> Explan
         lines.append(f"delivery: {_name(delivery)} ({delivery.state})")
         for uid, number, code, report in ledger.series(delivery.id):
             if uid == row.series:
-                lines += _series_lines(number, code, report, _retrial(settings, delivery))
+                lines += _series_lines(number, code, report, _retrial(settings, delivery, report.get("archive")))
     return Explanation(subject=f"input file {row.id}", lines=tuple(lines))
 
 
@@ -199,7 +200,7 @@ def _explain_published(ledger: Ledger, what: str, settings: Settings) -> list[Ex
             texts = [report.get("archive") or "", *(image["path"] or "" for image in report.get("images", []))]
             if whole or any(name in text for text in texts) or what in {str(number), report.get("description")}:
                 lines = [f"delivery: {_name(delivery)} ({delivery.state})"]
-                lines += _series_lines(number, code, report, _retrial(settings, delivery))
+                lines += _series_lines(number, code, report, _retrial(settings, delivery, report.get("archive")))
                 title = f"series {number}" if uid else "audit"
                 found.append(Explanation(subject=title, lines=tuple(lines)))
     return found
@@ -217,13 +218,15 @@ def _code_lines(code: str | None) -> list[str]:
     return lines if issue.severity is Severity.INFO else [*lines, f"what to do: {issue.action}"]
 
 
-def _retrial(settings: Settings, delivery: Delivery) -> Callable[[dict[str, Any]], list[str]]:
+def _retrial(settings: Settings, delivery: Delivery, archive: str | None) -> Callable[[dict[str, Any]], list[str]]:
     """Give what says why no earlier rule named an image, as far as the delivery is published."""
     folder = settings.folders.archive / delivery.folder if delivery.folder else None
     if folder is None or not folder.is_dir():
         return lambda _: []
     rules = load_naming_rules(settings.rules("bids_rules.yml"))
-    return lambda image: retrial_lines(rules, folder, image["path"], image["rule"]) if image["path"] else []
+    # Where the DICOM of the series is, unless it is published.
+    kept = Withheld(settings.withheld).of(delivery.folder or "") / archive if archive else None
+    return lambda image: retrial_lines(rules, folder, image["path"], image["rule"], kept) if image["path"] else []
 
 
 def _series_lines(

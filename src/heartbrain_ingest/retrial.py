@@ -17,7 +17,7 @@ class RetrialError(HeartbrainError):
     """The rules can't be tried: the image's sidecar or its stored DICOM can't be read; `heartbrain check` says more."""
 
 
-def try_rules(rules: NamingRules, folder: Path, image: str) -> tuple[Naming, list[Tried]]:
+def try_rules(rules: NamingRules, folder: Path, image: str, withheld: Path | None = None) -> tuple[Naming, list[Tried]]:
     """Decide again what an image is.
 
     Parameters
@@ -28,6 +28,8 @@ def try_rules(rules: NamingRules, folder: Path, image: str) -> tuple[Naming, lis
         The published session folder.
     image
         Path of the image in it.
+    withheld
+        Zip of its series where that is not published.
 
     Returns
     -------
@@ -39,18 +41,19 @@ def try_rules(rules: NamingRules, folder: Path, image: str) -> tuple[Naming, lis
     RetrialError
         When sidecar or DICOM can't be read.
     """
-    return rules.decide(read_candidate(folder, image))
+    return rules.decide(read_candidate(folder, image, withheld))
 
 
-def read_candidate(folder: Path, image: str) -> Candidate:
-    """Read back from a published folder what the rules looked at."""
+def read_candidate(folder: Path, image: str, withheld: Path | None = None) -> Candidate:
+    """Read back from a published folder what the rules looked at; see `try_rules`."""
     from pydicom import dcmread  # noqa: PLC0415 - only for this
 
     from heartbrain_ingest.workers import plain_header  # noqa: PLC0415 - loads pydicom
 
     try:
         sidecar: dict[str, Any] = json.loads((folder / f"{image.removesuffix('.nii.gz')}.json").read_bytes())
-        archive = folder / "sourcedata" / "dicom" / sidecar["SourceSeries"]
+        series = sidecar.get("SourceSeries")
+        archive = withheld if withheld and not series else folder / "sourcedata" / "dicom" / str(series)
         with zipfile.ZipFile(archive) as members, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             first = io.BytesIO(members.read(min(members.namelist())))
@@ -71,10 +74,10 @@ def read_candidate(folder: Path, image: str) -> Candidate:
         raise RetrialError(f"{folder.name}: {image}: {type(error).__name__}") from error
 
 
-def retrial_lines(rules: NamingRules, folder: Path, image: str, rule: str) -> list[str]:
+def retrial_lines(rules: NamingRules, folder: Path, image: str, rule: str, withheld: Path | None = None) -> list[str]:
     """Say for one image which rules were tried; `rule` is the one that named it when it was published."""
     try:
-        naming, tried = try_rules(rules, folder, image)
+        naming, tried = try_rules(rules, folder, image, withheld)
     except RetrialError as error:
         return [str(error)]
     lines = [f"not {one.rule}: {one.failed_selector}" for one in tried if not one.matched]
