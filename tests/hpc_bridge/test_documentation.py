@@ -25,7 +25,7 @@ def test_the_help_of_every_command_shows_an_example(command: str, capsys: pytest
 
 def test_every_test_that_the_security_page_names_is_there(project_root: Path) -> None:
     text = (project_root / "docs" / "security.md").read_text(encoding="utf-8")
-    folders = ("hpc_bridge", "services", "postprocessing", "benchmarks")
+    folders = ("hpc_bridge", "services", "postprocessing", "benchmarks", "portal")
     here = [path for folder in folders for path in (project_root / "tests" / folder).glob("test_*.py")]
     names = "\n".join(path.name + "\n" + path.read_text(encoding="utf-8") for path in here)
     for mark in re.findall(r"`([^`]*(?:\.\.|::|test_)[^`]*)`", text):
