@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 
-from heartbrain_ingest import __version__, crawl, laboratory, physio, workers
+from heartbrain_ingest import __version__, laboratory, physio, workers
 from heartbrain_ingest.arrivals import Arrivals, first_row, study_date, study_key
 from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.convert import tool_version
 from heartbrain_ingest.deidentify import Identifiers, Pseudonyms, load_rules
-from heartbrain_ingest.errors import DatabaseError, HeartbrainError, LedgerError
+from heartbrain_ingest.errors import HeartbrainError, LedgerError
 from heartbrain_ingest.filesystem import (
     EXPERIMENTAL_DATA,
     delivery_folder,
@@ -41,7 +41,7 @@ from heartbrain_ingest.ledger import OUT, PUBLISHED, Delivery, DeliveryState, Le
 from heartbrain_ingest.lock import exclusive
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, Release, SessionPlan
 from heartbrain_ingest.pool import WorkerPool
-from heartbrain_ingest.postprocessing.routes import is_in_use
+from heartbrain_ingest.records import Records
 from heartbrain_ingest.report import NoProgress, Progress, RunOptions, RunReport
 from heartbrain_ingest.session import SessionBuilder
 from heartbrain_ingest.settings import Settings
@@ -121,10 +121,7 @@ class Run:
             pool=self._workers,
             progress=self._progress,
         )
-        self._connected = False
-        self._definitions: crawl.Definitions | None = None
-        self._refused: set[str] = set()
-        self._trouble: DatabaseError | None = None
+        self._records = Records(settings, self._ledger, self._report)
 
     def execute(self) -> RunReport:
         """Do the run.
@@ -143,7 +140,7 @@ class Run:
                 self._work()
         finally:
             self._ledger.close()
-        self._report.trouble = None if self._trouble is None else str(self._trouble)
+        self._report.trouble = None if self._records.trouble is None else str(self._records.trouble)
         self._report.seconds = time.monotonic() - began
         for (outcome, code), count in sorted(self._report.outcomes.items()):
             log.info("%d files %s %s", count, outcome, code)
@@ -171,9 +168,9 @@ class Run:
         if self._options.dry_run:
             self._announce()
         else:
-            self._crawl()
+            self._records.crawl()
             self._publish_deliveries()
-            self._ask_for_results()
+            self._records.ask_for_results()
         self._balance()
         self._arrivals.tidy()
 
@@ -429,7 +426,7 @@ class Run:
         elif self._publish(delivery.id, built.folder, target, settled, code=built.code, withheld=built.withheld):
             log.info("published %s", target)
             # The workers go on with the next sessions meanwhile.
-            self._crawl()
+            self._records.crawl()
         self._clear(work)
 
     def _clear(self, work: Path) -> None:
@@ -499,7 +496,7 @@ class Run:
         place = f"{built.target}/laboratory.tsv" if built.folder else None
         settled = [(row.id, outcome, built.code, place, None)]
         if self._publish(delivery.id, built.folder, built.target, settled, code=built.code):
-            self._crawl()
+            self._records.crawl()
         shutil.rmtree(work, ignore_errors=True)
 
     def _resolve_patient(self, patient_id: str) -> SubjectRef | None:
@@ -516,65 +513,6 @@ class Run:
             sex=sex if sex in {"F", "M", "O"} else None,
             birth_date=valid_date(birth_date, first_year=FIRST_BIRTH_YEAR),
         )
-
-    # crawl
-
-    def _crawl(self) -> None:
-        """Make the records of every published folder that LinkAhead does not know yet.
-
-        When LinkAhead does not answer, what is published stays published and the next run makes its records; the
-        error is raised at the end of this one.
-        """
-        waiting = self._ledger.uncrawled()
-        if not waiting or (self._trouble is not None and not self._connected):
-            return
-        for delivery, folder in waiting:
-            if folder in self._refused:
-                continue
-            try:
-                self._crawl_folder(delivery, folder)
-            except DatabaseError as error:
-                # The message may quote the data, so only its kind goes into the log.
-                log.error("records of %s: %s", folder, type(error).__name__)
-                self._refused.add(folder)
-                self._trouble = error
-                if not self._connected:  # LinkAhead does not answer at all: no need to try the next folder
-                    return
-
-    def _crawl_folder(self, delivery: int, folder: str) -> None:
-        settings = self._settings
-        if not self._connected:
-            crawl.connect(ini=settings.linkahead.ini, database=settings.database, file_root=settings.folders.archive)
-            marker = settings.folders.state / "datamodel.loaded"
-            crawl.load_datamodel(settings.rules("datamodel.yml"), marker=marker)
-            self._connected = True
-            self._definitions = crawl.Definitions()
-        result = crawl.crawl_delivery(
-            settings.folders.archive / folder,
-            archive=settings.folders.archive,
-            cfood=settings.rules("cfood.yml"),
-            identifiables=settings.rules("identifiables.yml"),
-            server_root=settings.linkahead.server_root,
-            session_within_days=settings.laboratory.session_within_days,
-            definitions=self._definitions,
-        )
-        self._report.warnings.update(warning.code for warning in result.warnings)
-        with self._ledger.transaction():
-            self._ledger.set_crawled(folder)
-            self._ledger.mark_crawled(delivery)
-        self._report.inserted += result.inserted
-        self._report.updated += result.updated
-
-    def _ask_for_results(self) -> None:
-        """Make the requests that the rules in postprocessing.yml ask for; the next run makes what this one can't."""
-        if self._trouble is not None or not is_in_use(self._settings):
-            return
-        from heartbrain_ingest.postprocessing.registration import register_by_rules  # noqa: PLC0415 - loads the client
-
-        try:
-            self._report.requests = register_by_rules(self._settings)
-        except HeartbrainError as error:
-            log.warning("no requests made: %s", error)
 
     # the sum
 

@@ -61,7 +61,7 @@ class Remap(Run):
     def _do(self) -> None:
         self._arrivals.check_labels()
         if not self._options.dry_run:
-            self._crawl()
+            self._records.crawl()
         wanted = set(self._wanted([one.folder for one in self._ledger.deliveries() if one.folder]))
         todo = []
         for delivery in self._ledger.deliveries():

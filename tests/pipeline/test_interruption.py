@@ -30,7 +30,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 import linkahead
-from heartbrain_ingest import pipeline
+from heartbrain_ingest import crawl, pipeline
 from heartbrain_ingest.settings import load_settings
 
 settings, inbox, moment, number = sys.argv[1:]
@@ -58,7 +58,7 @@ owner, name, before = {
     "rename": (pipeline, "publish", True),
     "renamed": (pipeline, "publish", False),
     "insert": (linkahead.Container, "insert", False),
-    "crawled": (pipeline.crawl, "crawl_delivery", False),
+    "crawled": (crawl, "crawl_delivery", False),
 }[moment]
 setattr(owner, name, die_at(getattr(owner, name), before=before))
 pipeline.Run(load_settings(Path(settings)), pipeline.RunOptions(inbox=Path(inbox), jobs=1)).execute()
