@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from heartbrain_functions.ivim import model
 from heartbrain_functions.ivim.model import COUNT, D_STAR, S0, Array, Bounds, D, F, Failure
+from heartbrain_functions.ivim.plain import fit_plain
 from heartbrain_functions.ivim.shrinkage import Population, learn, to_free, to_parameters, with_prior
 from heartbrain_functions.ivim.solver import Rows, Solution, least_squares
 from heartbrain_functions.ivim.starting import SEPARATION, start_on_grid
@@ -165,20 +166,12 @@ def _fit_chunk(
     elif method == "varpro":
         solution = _varpro(data, b_values, bounds, noise)
     else:
-        solution = _nlls(data, b_values, bounds, noise)
+        start = start_on_grid(_without_floor(data, noise), b_values, bounds)
+        solution = fit_plain(data, b_values, bounds, noise, start)
     errors = None
     if method == "shrinkage" and population is not None:
         solution, errors = _most_probable(data, b_values, bounds, noise, solution, population)
     return _judged(data, bounds, solution, errors)
-
-
-def _nlls(data: Array, b_values: Array, bounds: Bounds, noise: Array) -> Solution:
-    def evaluate(rows: Rows, values: Array) -> tuple[Array, Array]:
-        predicted, slopes = model.signal_and_slopes(values, b_values, noise[rows])
-        return predicted - data[rows], slopes
-
-    start = start_on_grid(_without_floor(data, noise), b_values, bounds)
-    return least_squares(evaluate, start, bounds.low, bounds.high)
 
 
 def _without_floor(data: Array, noise: Array) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from heartbrain_functions.ivim import model
 from heartbrain_functions.ivim.model import COUNT, D_STAR, S0, Array, Bounds, D, F
+from heartbrain_functions.ivim.plain import fit_plain
 from heartbrain_functions.ivim.solver import Evaluate, Rows, least_squares
 from heartbrain_functions.ivim.starting import start_on_grid
 
@@ -109,13 +110,7 @@ def learn(data: Array, b_values: Array, bounds: Bounds, floor: Array) -> Populat
     Each round finds the most probable point of each voxel and its uncertainty, then the mean and the spread that make
     these most probable.
     """
-
-    def evaluate(rows: Rows, values: Array) -> tuple[Array, Array]:
-        predicted, slopes = model.signal_and_slopes(values, b_values, floor[rows])
-        return predicted - data[rows], slopes
-
-    start = start_on_grid(data, b_values, bounds)
-    plain = least_squares(evaluate, start, bounds.low, bounds.high)
+    plain = fit_plain(data, b_values, bounds, floor, start_on_grid(data, b_values, bounds))
     noise = float(np.sqrt(np.median(plain.squares) / max(len(b_values) - COUNT, 1)))
     noise = max(noise, 1e-6)
     free = to_free(plain.values, bounds)
