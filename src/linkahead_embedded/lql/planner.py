@@ -304,26 +304,10 @@ class Planner:
         pieces = self._alternatives(properties, comparison) if comparison is not None else [Sql("1")]
         if not pieces:
             return NEVER
-        any_of = join(pieces, "OR")
-
-        def test(column: str) -> Sql:
-            on = properties.on("s", is_driving=False) if properties is not None else Sql("1")
-            return Sql(
-                f"EXISTS (SELECT 1 FROM statement s WHERE s.entity = {column} AND {on.text} AND {any_of.text})",
-                on.parameters + any_of.parameters,
-            )
-
         if properties is None:
-            return Condition(test)
-        on = properties.on("s", is_driving=True)
-        drivers = [
-            Sql(
-                f"SELECT s.entity AS id FROM statement s WHERE {on.text} AND {piece.text}",
-                on.parameters + piece.parameters,
-            )
-            for piece in pieces
-        ]
-        return Condition(test, union(drivers), rank=_rank(comparison))
+            return Condition(_has_statement(Sql("1"), pieces))
+        test = _has_statement(properties.on("s", is_driving=False), pieces)
+        return Condition(test, _with_statement(properties.on("s", is_driving=True), pieces), rank=_rank(comparison))
 
     def _alternatives(self, properties: _PropertySet | None, comparison: ast.Comparison) -> list[Sql]:
         on = properties.on("u", is_driving=True) if properties is not None and not properties.names else Sql("1")
@@ -454,21 +438,7 @@ class Planner:
             where = f"{on.text} AND s.{column} IS NOT NULL AND {among.text}"
             value = f"(SELECT s.{column} FROM statement s WHERE {where} ORDER BY s.{column} {order} LIMIT 1)"
             alternatives.append(Sql(f"s.{column} = {value}", on.parameters + among.parameters))
-        any_of = join(alternatives, "OR")
-
-        def test(column: str) -> Sql:
-            return Sql(
-                f"EXISTS (SELECT 1 FROM statement s WHERE s.entity = {column} AND {on.text} AND {any_of.text})",
-                on.parameters + any_of.parameters,
-            )
-
-        drivers = [
-            Sql(
-                f"SELECT s.entity AS id FROM statement s WHERE {on.text} AND {one.text}", on.parameters + one.parameters
-            )
-            for one in alternatives
-        ]
-        return Condition(test, union(drivers), rank=4)
+        return Condition(_has_statement(on, alternatives), _with_statement(on, alternatives), rank=4)
 
     def _transaction(self, wanted: ast.Transaction) -> Condition:
         when = _when(wanted)
@@ -527,6 +497,31 @@ def _covers(expression: ast.Expression, name: str) -> bool:
         return compiled(expression.pattern).covers(name)
     pattern = ".*".join(re.escape(fold(part)) for part in expression.parts)
     return re.fullmatch(pattern, fold(name), re.DOTALL) is not None
+
+
+def _has_statement(on: Sql, pieces: Sequence[Sql]) -> Callable[[str], Sql]:
+    """Give the test that an entity has a statement `s` that is `on` a property and fits one of the pieces."""
+    any_of = join(pieces, "OR")
+
+    def test(column: str) -> Sql:
+        return Sql(
+            f"EXISTS (SELECT 1 FROM statement s WHERE s.entity = {column} AND {on.text} AND {any_of.text})",
+            on.parameters + any_of.parameters,
+        )
+
+    return test
+
+
+def _with_statement(on: Sql, pieces: Sequence[Sql]) -> Sql:
+    """List the entities that have such a statement."""
+    return union(
+        [
+            Sql(
+                f"SELECT s.entity AS id FROM statement s WHERE {on.text} AND {one.text}", on.parameters + one.parameters
+            )
+            for one in pieces
+        ]
+    )
 
 
 def _rank(comparison: ast.Comparison | None) -> int:
