@@ -40,6 +40,12 @@ def database_errors(doing: str) -> Iterator[None]:
         raise DatabaseError(f"{doing}: {error}") from error
 
 
+def value_of(record: Any, name: str) -> Any:
+    """Give the value of a record's property; None when it has no such property."""
+    prop = record.get_property(name)
+    return None if prop is None else prop.value
+
+
 def _summary(error: Any) -> str:
     """Give the distinct messages of a tree of errors, without the entities' content: it may be long."""
     messages: list[str] = []

@@ -69,6 +69,13 @@ class TypedConverter(Converter):  # type: ignore[misc]
         found = re.match(self.definition.get("match", ".*"), element.name)
         return None if found is None else found.groupdict()
 
+    def below(self, base: str, named: object, path: Path) -> str:
+        """Give the RecordType that a file names if it is `base` or below it, else the base, with a warning."""
+        if isinstance(named, str) and self.view.is_below(named, base):
+            return named
+        warn("UNKNOWN_RECORD_TYPE", path, f"its RecordType is not below {base}; stored as {base}")
+        return base
+
     def add(self, records: RecordStore, properties: list[TypedProperty]) -> KeysModified:
         """Add properties to the record that this converter fills."""
         name: str = self.definition["record"]
@@ -121,11 +128,7 @@ class AcquisitionConverter(TypedConverter):
     def record_type(self, element: AcquisitionElement) -> str:
         """Give the RecordType that the sidecar names, or the base."""
         base: str = self.definition["base"]
-        named = element.content.get("RecordType", base)
-        if isinstance(named, str) and self.view.is_below(named, base):
-            return named
-        warn("UNKNOWN_RECORD_TYPE", Path(element.path), f"its RecordType is not below {base}; stored as {base}")
-        return base
+        return self.below(base, element.content.get("RecordType", base), Path(element.path))
 
     def create_records(self, values: GeneralStore, records: RecordStore, element: AcquisitionElement) -> KeysModified:
         """Create what the cfood says, then add entities and sidecar fields."""

@@ -18,6 +18,7 @@ from linkahead.common.datatype import is_reference
 from linkahead.queries import ClientQueryCache, query
 from linkahead.utils.escape import escape_squoted_text
 
+from heartbrain_ingest.crawl.client import value_of
 from heartbrain_ingest.crawl.definitions import Definitions
 from heartbrain_ingest.errors import RulesError
 
@@ -108,7 +109,7 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
             if index is None:
                 index = self._indexes[*key, names] = {}
                 for record in group:
-                    values = tuple(_value(record, name) for name in names)
+                    values = tuple(value_of(record, name) for name in names)
                     index.setdefault(values, []).append(record)
             group = index.get(tuple(identifiable.properties[name] for name in names), [])
         except TypeError:
@@ -144,11 +145,6 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         ClientQueryCache.fill(
             {known[path].id: known[path] for path in self._paths if path in known}, kind="eid", flags={}, unique=True
         )
-
-
-def _value(record: Any, name: str) -> Any:
-    prop = record.get_property(name)
-    return None if prop is None else prop.value
 
 
 def _is_identified(record: Any, identifiable: Identifiable) -> bool:

@@ -93,14 +93,8 @@ class ResultConverter(TypedConverter):
 
     def match(self, element: ResultElement) -> dict[str, str]:
         """Every result matches."""
-        return {"RecordType": self._record_type(element)}
-
-    def _record_type(self, element: ResultElement) -> str:
         named = element.content.get("ResultType", BASE)
-        if isinstance(named, str) and self.view.is_below(named, BASE):
-            return named
-        warn("UNKNOWN_RECORD_TYPE", Path(element.path) / RESULT_NAME, f"its type is not below {BASE}; stored as {BASE}")
-        return BASE
+        return {"RecordType": self.below(BASE, named, Path(element.path) / RESULT_NAME)}
 
     def create_records(self, values: GeneralStore, records: RecordStore, element: ResultElement) -> KeysModified:
         """Create what the cfood says, then add the values."""

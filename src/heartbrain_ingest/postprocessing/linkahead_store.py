@@ -9,7 +9,7 @@ from typing import Any
 from linkahead.queries import query
 from linkahead.utils.escape import escape_squoted_text
 
-from heartbrain_ingest.crawl.client import database_errors, db
+from heartbrain_ingest.crawl.client import database_errors, db, value_of
 from heartbrain_ingest.postprocessing.requests import ACTIVE, OWN_NAME, WORDS, Request, parse_status, request_name
 
 RECORD_TYPE = "PostProcessingRequest"
@@ -108,8 +108,8 @@ class LinkAheadStore:
         return self._request(fresh, names)
 
     def _request(self, record: Any, names: dict[int, str]) -> Request:
-        attempt = _value(record, "Attempt")
-        status = parse_status(_value(record, "Status"))
+        attempt = value_of(record, "Attempt")
+        status = parse_status(value_of(record, "Status"))
         return Request(
             id=int(record.id),
             name=record.name or "",
@@ -207,22 +207,17 @@ def _set(record: Any, name: str, value: object, datatype: str | None = None) -> 
     return True
 
 
-def _value(record: Any, name: str) -> Any:
-    prop = record.get_property(name)
-    return None if prop is None else prop.value
-
-
 def _text(record: Any, name: str) -> str:
-    return str(_value(record, name) or "")
+    return str(value_of(record, name) or "")
 
 
 def _number(record: Any, name: str) -> float | None:
-    value = _value(record, name)
+    value = value_of(record, name)
     return None if value is None else float(value)
 
 
 def _time(record: Any, name: str) -> datetime | None:
-    return _moment(_value(record, name))
+    return _moment(value_of(record, name))
 
 
 def _moment(value: object) -> datetime | None:
@@ -246,7 +241,7 @@ def _reference(record: Any, name: str) -> int | None:
 
 
 def _references(record: Any, name: str) -> tuple[int, ...]:
-    value = _value(record, name)
+    value = value_of(record, name)
     values = value if isinstance(value, list) else [value]
     numbers = (str(getattr(one, "id", one)).partition("@")[0] for one in values if one is not None)
     return tuple(int(number) for number in numbers if number.isdecimal())
