@@ -375,9 +375,7 @@ def _schedules() -> Iterator[str]:
 
 
 def _defacing(settings: Settings) -> Iterator[Finding]:
-    from heartbrain_ingest import deidentify  # noqa: PLC0415 - only here
+    from heartbrain_ingest.deidentify import defacing_problem  # noqa: PLC0415 - only here
 
-    look = getattr(deidentify, "defacing_problem", None)
-    problem = look(settings) if look else None
-    if problem:
-        yield _problem("defacing", str(problem), "install the tool, or take it out of the settings")
+    if problem := defacing_problem(settings):
+        yield _problem("defacing", problem, "install the tool, or take it out of the settings")
