@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
+import resource
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +69,38 @@ def test_the_text_output_only_says_why_there_is_no_image(command: Dcm2niix) -> N
     write_series(command.source)
     assert command.run().images
     assert command.parse_output(NO_ORIENTATION).code is None
+
+
+#: Converts under a limit for the size of a file: what it can't write is what it could not on a full disk.
+CONVERT = """
+import signal, sys
+from pathlib import Path
+from heartbrain_ingest.convert import Dcm2niix
+try:
+    print(Dcm2niix(source=Path(sys.argv[1]), target=Path(sys.argv[2])).run())
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def test_a_full_disk_is_no_fault_of_the_series(command: Dcm2niix) -> None:
+    write_series(command.source, slices=8, Rows=64, Columns=64, PixelData=bytes(range(256)) * 32)
+
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+
+    argv = [sys.executable, "-c", CONVERT, str(command.source), str(command.target)]
+    done = subprocess.run(argv, capture_output=True, text=True, preexec_fn=small_files, timeout=60, check=True)
+    assert done.stdout == f"{errno.ENOSPC}\n"
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, None), (10, None), (1, "NOT_CONVERTIBLE"), (-9, "NOT_CONVERTIBLE")])
+def test_what_was_made_before_the_program_gave_up_is_no_image(command: Dcm2niix, status: int, code: str | None) -> None:
+    write_series(command.source)
+    assert command.run().images
+    conversion = command.parse_output("", status)
+    assert (len(conversion.images), conversion.code) == (0 if code else 1, code)
 
 
 def test_an_empty_folder_can_not_be_converted(command: Dcm2niix) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 from collections.abc import Collection
@@ -16,6 +18,9 @@ from heartbrain_ingest.errors import ToolError
 #: Every output starts with this; dcm2niix adds its own endings (`_e2`, `_ph`, `_ADC`, `a`).
 STEM = "image"
 
+#: Exit statuses of dcm2niix: all is good; all but the volumes that were not scanned to their end.
+_GOOD_ENOUGH = frozenset({0, 10})
+_WRITE_COMPLAINTS = re.compile(r"unable to write|disk full|no space left", re.IGNORECASE)
 _GEOMETRY_COMPLAINTS = re.compile(
     r"orientation|spatial|position|missing.*(0020,0032|0020,0037)|0028,0030|unable to determine", re.IGNORECASE
 )
@@ -83,6 +88,8 @@ class Dcm2niix:
         ------
         ToolError
             When dcm2niix is missing or can't be started.
+        OSError
+            When the disk is full.
         """
         self.target.mkdir(parents=True, exist_ok=True)
         try:
@@ -93,10 +100,23 @@ class Dcm2niix:
             return Conversion(images=(), code="CONVERSION_TIMEOUT")
         except OSError as error:
             raise ToolError(f"dcm2niix: {error.strerror}") from error
-        return self.parse_output(done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace"))
+        output = done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
+        return self.parse_output(output, done.returncode)
 
-    def parse_output(self, output: str) -> Conversion:
-        """Collect the images in the target folder; the text output only tells why there are none."""
+    def parse_output(self, output: str, status: int = 0) -> Conversion:
+        """Collect the images in the target folder; the text output only tells why there are none.
+
+        An image that dcm2niix made before it was killed or gave up is none: nobody knows what it lacks.
+
+        Parameters
+        ----------
+        output
+            What dcm2niix printed.
+        status
+            Its exit status; negative for the signal that ended it.
+        """
+        if status and _WRITE_COMPLAINTS.search(output):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         images = []
         for nifti in sorted(self.target.glob("*.nii")):
             sidecar = nifti.with_suffix(".json")
@@ -111,9 +131,9 @@ class Dcm2niix:
                     nifti=nifti, sidecar=content, bval=bval if has_table else None, bvec=bvec if has_table else None
                 )
             )
-        if images:
+        if images and status in _GOOD_ENOUGH:
             return Conversion(images=tuple(images), code=None)
-        code = "NO_GEOMETRY" if _GEOMETRY_COMPLAINTS.search(output) else "NOT_CONVERTIBLE"
+        code = "NO_GEOMETRY" if not images and _GEOMETRY_COMPLAINTS.search(output) else "NOT_CONVERTIBLE"
         return Conversion(images=(), code=code)
 
 
