@@ -47,6 +47,8 @@ def running(command: Sequence[str], *, pause: float = _PAUSE_SECONDS) -> Iterato
                 )
                 current[:] = [process]
             code = process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
             if not is_over.is_set():
                 _LOG.warning("The exchange ended with status %s; it is started again in %g s.", code, pause)
                 is_over.wait(pause)

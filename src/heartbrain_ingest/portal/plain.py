@@ -75,17 +75,31 @@ def words_of(request: Request, stand: Stand, _: Translate, *, responsible: str) 
         text = _("waiting at the computing centre") if stand.is_waiting else _("running")
     if stand.place is not None and request.status in {Status.SENT, Status.SUBMITTING, Status.RUNNING}:
         text = _("%(state)s, %(place)s in line") % {"state": text, "place": ordinal(stand.place, _)}
-    # What the message says of writing a status is for those who do so by hand; here there are buttons.
-    said = "" if request.message in _OURS else _BY_HAND.sub("", request.message.removeprefix("Failed: ")).strip()
+    said = _said(request)
     return Words(tone=tone, text=text, detail=translate(said, _), advice=_advice(request, said, _, responsible))
 
 
+#: What a message says of writing a status is for those who do so by hand; here there are buttons.
 _BY_HAND = re.compile(r"(Correct it and s|S)et the status to `retry`[^.]*\.")
+_HEAD = re.compile(r"^(Failed|The job failed|Refused): ")
+_STILL = re.compile(r"^(It is still at work, so it is not tried again\.).*", re.DOTALL)
+#: Of what is under way only this is news; the rest the words say already.
+_NEWS = re.compile(r"still at work|can't be believed|takes no more jobs|handed in again")
 _OURS = frozenset(WORDS.values())
 #: Messages that say themselves what to do.
 _TELLS = re.compile(r"\b(ask|send|tell|correct|set|choose|try|is this)\b", re.IGNORECASE)
 _TELL_STEWARD = re.compile(r"licen[cs]e|not offer|image of|can't be believed|parameter", re.IGNORECASE)
 _LIMITS = re.compile(r"time limit|timeout|timed out|out of memory|OUT_OF_ME|memory|deadline", re.IGNORECASE)
+
+
+def _said(request: Request) -> str:
+    """Give what of a request's message is not said by its words."""
+    message = request.message
+    if message in _OURS or request.status in {Status.CANCELLED, Status.FINISHED}:
+        return ""
+    if not request.is_settled and not _NEWS.search(message):
+        return ""
+    return _BY_HAND.sub("", _STILL.sub(r"\1", _HEAD.sub("", message))).strip()
 
 
 def _advice(request: Request, said: str, _: Translate, responsible: str) -> str:
@@ -151,7 +165,17 @@ _KNOWN = (
     N_("The mask has another matrix than the series."),
     N_("The model needs at least four different b-values; the series has %(have)s."),
     N_("This function takes no parameters."),
-    N_("Cancelled before it was sent."),
+    N_("The program ended with %(how)s; its last words are in stderr.txt."),
+    N_("The batch job ended without writing its exit file (%(state)s)."),
+    N_("The batch job ended without writing its exit file."),
+    N_("ended by the batch system or a person (%(signal)s)"),
+    N_("The result can't be used: %(why)s"),
+    N_("the required output %(name)s is missing"),
+    N_("Its folder in scratch is gone."),
+    N_("Neither queue nor accounting knows it any more."),
+    N_("The batch system refused it: %(why)s"),
+    N_("The batch system takes no more jobs now."),
+    N_("The batch system does not know it: it is handed in again."),
     N_("The request names no function."),
     N_("The request names no inputs."),
     N_("Inputs are not in LinkAhead any more: %(which)s."),
@@ -159,7 +183,7 @@ _KNOWN = (
     N_("what came back can't be believed (%(why)s). Tell who runs the agent."),
     N_("No computing centre brought it to an end within %(days)s days."),
     N_("Its job is over, but what it brought is not to be had any more."),
-    N_("It is still at work, so it is not tried again. %(state)s"),
+    N_("It is still at work, so it is not tried again."),
     # why an input can't be sent
     N_("it has no files"),
     N_("%(file)s is not in a published folder"),
