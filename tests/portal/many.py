@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import subprocess
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from linkahead.connection.connection import get_connection
+from linkahead.connection.interface import CaosDBHTTPResponse, CaosDBServerConnection
 from lxml import etree
 
 from heartbrain_ingest import crawl
 from heartbrain_ingest.crawl.client import db
+from heartbrain_ingest.portal.visitors import VisitorConnection
 from heartbrain_ingest.settings import Settings, load_settings
 from linkahead_embedded.accounts import set_account
 from linkahead_embedded.bootstrap import open_application
@@ -20,6 +23,77 @@ from tests.portal.site import PASSWORD, PROGRAM, USERS
 
 _BATCH = 1_000
 _SUBJECTS = 10
+
+
+class Answer(CaosDBHTTPResponse):
+    """An answer of LinkAhead that was looked at on its way."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self.content: bytes = response.read()
+        self._rest = io.BytesIO(self.content)
+
+    @property
+    def status(self) -> int:
+        return int(self._response.status)
+
+    @property
+    def reason(self) -> str:
+        return str(self._response.reason)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._rest.read(size)
+
+    def getheader(self, name: str, default: Any = None) -> Any:
+        return self._response.getheader(name, default)
+
+    def getheaders(self) -> Any:
+        return self._response.getheaders()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class Watch(CaosDBServerConnection):
+    """Carries requests on, and counts them and the entities that come back.
+
+    Parameters
+    ----------
+    inner
+        What carries the requests.
+    """
+
+    def __init__(self, inner: CaosDBServerConnection) -> None:
+        self._inner = inner
+        self.requests = 0
+        self.entities = 0
+        self.most_at_once = 0
+
+    def configure(self, **config: Any) -> None:
+        self._inner.configure(**config)  # type: ignore[no-untyped-call]  # the client is half typed
+
+    def request(self, *args: Any, **more: Any) -> CaosDBHTTPResponse:
+        answer = Answer(self._inner.request(*args, **more))
+        found = sum(1 for one in etree.fromstring(answer.content) if one.get("id") is not None)
+        self.requests += 1
+        self.entities += found
+        self.most_at_once = max(self.most_at_once, found)
+        return answer
+
+    def take(self) -> tuple[int, int]:
+        """Give the requests and entities since the last time."""
+        counted = (self.requests, self.entities)
+        self.requests = self.entities = self.most_at_once = 0
+        return counted
+
+
+def watch() -> Watch:
+    """Put a watch between the portal and its LinkAhead."""
+    connection: Any = get_connection()  # type: ignore[no-untyped-call]  # the client is half typed
+    visitors: Any = connection._delegate_connection
+    assert isinstance(visitors, VisitorConnection)
+    visitors.inner = watching = Watch(visitors.inner)
+    return watching
 
 
 class GeneratedSite:
