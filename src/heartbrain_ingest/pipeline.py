@@ -14,7 +14,7 @@ import pickle
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -353,7 +353,8 @@ class Run:
             folder_name=PurePosixPath(folder).name,
             rows=rows,
             recordings=recordings,
-            identifiers=self._identifiers(study_key(delivery.key)),
+            # A recording in DICOM can have a study, and so a key, of its own.
+            identifiers=self._identifiers([study_key(delivery.key), *(row.facts.get("key", "") for row in recordings)]),
             codes=tuple(codes),
             releases=tuple(
                 Release(code=one.code, sha256=one.sha256, place=one.place, reason=one.reason)
@@ -361,10 +362,11 @@ class Run:
             ),
         )
 
-    def _identifiers(self, key: str) -> Identifiers:
+    def _identifiers(self, keys: Iterable[str]) -> Identifiers:
         merged = Identifiers()
-        for content in self._ledger.identifiers(key):
-            merged |= pickle.loads(content)  # noqa: S301 - our own bytes, from the identified zone
+        for key in sorted(set(keys)):
+            for content in self._ledger.identifiers(key):
+                merged |= pickle.loads(content)  # noqa: S301 - our own bytes, from the identified zone
         return merged
 
     def _build(self, plan: SessionPlan, tools: BuildTools, work: Path) -> BuiltSession:

@@ -18,7 +18,7 @@ LIMIT = 10**8
 
 def _classify(path: Path, limit: int = LIMIT) -> FileFacts:
     facts, header = next(iter(classify_files(walk(path), limit=limit)))
-    assert (header is None) == (facts.code is not None or facts.kind != "dicom")
+    assert (header is None) == (facts.code is not None or facts.dicom is None)
     return facts
 
 

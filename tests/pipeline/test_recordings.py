@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pybv
+import pydicom
 import pytest
 
 from heartbrain_ingest.physio import ImageSpan, with_uuids
@@ -122,6 +123,23 @@ def test_an_ecg_cart_s_object_finds_its_session_by_patient_and_day(
     assert site.fates(inbox)["ecg.dcm"] == ("stored", None)
     (about,) = sidecars(site.sessions()[0])
     assert (about["RecordType"], about["NumberOfPeaks"], len(about["Columns"])) == ("ECGRecording", 10, 12)
+
+
+@pytest.mark.shared_data
+def test_whom_the_header_of_a_recording_names_is_named_nowhere_in_its_session(
+    site: Site, tmp_path: Path, shared_data: Path
+) -> None:
+    inbox = tmp_path / "inbox"
+    write_series(inbox, PatientID="642341", StudyDate="20130125", ProtocolName="t1_mprage_adelheid_tra")
+    dataset = pydicom.dcmread(shared_data / "physio" / "dicom_waveform_ecg" / "waveform_ecg.dcm")
+    dataset.OperatorsName = "Adelheid^Quandt"
+    dataset.save_as(inbox / "ecg.dcm")
+    site.take_in(inbox)
+    assert {row.outcome for row in site.files()} == {"converted", "stored"}
+    named = [
+        path.name for path in site.archive.rglob("*") if path.is_file() and b"adelheid" in path.read_bytes().lower()
+    ]
+    assert named == []
 
 
 @pytest.mark.shared_data

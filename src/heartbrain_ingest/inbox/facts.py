@@ -110,7 +110,7 @@ def classify_files(files: Iterable[FoundFile], *, limit: int) -> Iterable[tuple[
 
     Yields
     ------
-    The facts, and for an image that goes on the header they come from (without pixels).
+    The facts, and for an image or a recording that goes on the header they come from (without pixels).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -158,7 +158,7 @@ def _classify_stream(found: FoundFile, head: bytes, stream: _Stream, size: int) 
         refusal = "TRUNCATED_DICOM" if error.code == "TRUNCATED_DICOM" else "INVALID_DICOM"
         return FileFacts(found=found, kind="dicom", code=refusal, sha256=_digest(stream)), None
     if _is_recording(header):
-        return FileFacts(found=found, kind="physio", dicom=facts, sha256=_digest(stream)), None
+        return FileFacts(found=found, kind="physio", dicom=facts, sha256=_digest(stream)), header
     code = _refuse(header, facts)
     if code is None and may_show_text(header):
         code = _text_code(stream)
