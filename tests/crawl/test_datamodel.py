@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pint
 import pytest
 import yaml
 from bidsschematools.schema import load_schema as load_bids_schema
@@ -62,7 +63,6 @@ def test_units_survive_in_the_record_types_that_ask_for_lists(view: ModelView) -
 
 
 def test_every_unit_is_one_that_quantities_can_be_computed_with(view: ModelView) -> None:
-    pint = pytest.importorskip("pint")
     units = pint.UnitRegistry()
     for kind in view.properties.values():
         if kind.unit and kind.unit != "px":

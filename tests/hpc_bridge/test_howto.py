@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from hpc_bridge.protocol import SigningKey
 from tests.hpc_bridge.stores import ACCESS, MotoServer
 
@@ -44,7 +42,6 @@ class Account:
         )
 
 
-@pytest.mark.skipif(not PROGRAM.exists(), reason="hpc-bridge is not installed beside this Python")
 def test_from_nothing_to_a_running_agent_by_the_lines_of_the_page(moto_server: MotoServer, tmp_path: Path) -> None:
     account = Account(tmp_path / "home")
     store = moto_server.client()

@@ -403,27 +403,6 @@ def test_a_malformed_query_is_refused_with_the_place_and_what_was_expected(
     assert expected in str(refusal.value)
 
 
-def section_4_13(project_root: Path) -> list[str]:
-    notes = project_root.parent / "shared" / "reference" / "linkahead-wire.md"
-    if not notes.exists():
-        pytest.skip("the wire notes are not beside this checkout")
-    text = notes.read_text(encoding="utf-8")
-    section = text[text.index("### 4.13") : text.index("## 5. What")]
-    return [
-        line.split("`")[1].replace("␠", " ").replace("\\|", "|")
-        for line in section.splitlines()
-        if line.startswith("| ") and line.count("`") >= 2 and not line.startswith("| tag")
-    ]
-
-
-def test_every_example_of_the_wire_notes_is_understood(project_root: Path) -> None:
-
-    queries = section_4_13(project_root)
-    assert len(queries) > 180
-    for query in queries:
-        parse(query)
-
-
 def test_the_plan_of_a_selective_query_starts_from_an_index(museum: Path) -> None:
 
     with open_application(museum).database.read() as connection:
