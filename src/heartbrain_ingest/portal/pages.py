@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
@@ -131,6 +132,8 @@ def _environment(language: str) -> Environment:
 def _number(value: float | None, language: str) -> str:
     if value is None:
         return _NOTHING
+    if not math.isfinite(value) or abs(value) >= 1e15:  # noqa: PLR2004 - Babel has no place for as many digits
+        return f"{value:.4g}"
     if isinstance(value, int) or abs(value) >= 1e5:  # noqa: PLR2004 - digits after the point say nothing any more
         return str(format_decimal(round(value), locale=language))
     # Four significant digits.
