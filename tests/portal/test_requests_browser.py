@@ -46,6 +46,7 @@ def test_a_function_runs_and_its_page_tells_so_without_being_loaded_again(
     expect(page.get_by_text("1 is there already")).to_be_visible()
     expect(button).to_be_disabled()
 
+    page.locator("summary", has_text="Settings").click()
     field = page.get_by_label(re.compile("perfusion is taken to be gone"))
     field.fill("49")
     expect(page.get_by_text("must be at least 50 s/mm^2")).to_be_visible()

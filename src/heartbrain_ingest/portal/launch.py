@@ -41,6 +41,8 @@ _SELECTION_SECONDS = 60.0
 #: So many of what exists are linked one by one, so many reasons are named.
 _SHOWN, _REASONS = 20, 6
 _TOKEN = 24
+#: More settings than these are shown when they are asked for.
+_FEW_FIELDS = 3
 #: Two clicks of the same visitor at the same moment follow each other.
 _LOCKS = [threading.Lock() for _ in range(16)]
 
@@ -203,6 +205,7 @@ def _page(request: Request, desk: _Desk, *, given: Mapping[str, str] | None, tok
         outlook=outlook,
         fields=fields,
         token=token,
+        is_open=given is not None or len(fields) <= _FEW_FIELDS,
         may_run=may_change(visitor),
         responsible=settings_of(request).responsible,
     )

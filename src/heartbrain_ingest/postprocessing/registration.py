@@ -36,6 +36,8 @@ from hpc_bridge.protocol import Description
 
 _CHUNK = 200
 _INPUTS_AT_ONCE = 40
+#: Questions travel in addresses, which have an end.
+_LONGEST_QUESTION = 1_000
 #: A request in one of these has no result and will not get one.
 _WITHOUT_RESULT = frozenset({Status.FAILED, Status.CANCELLED, Status.LOST, Status.REFUSED})
 
@@ -253,6 +255,8 @@ def _existing(
         f"Function='{escape_squoted_text(function.name)}' "
         f"AND (FunctionVersion='{escape_squoted_text(function.version)}' OR Status='{Status.NEW}')"
     )
+    if len(parameters) <= _LONGEST_QUESTION:
+        same_work += f" AND Parameters='{escape_squoted_text(parameters)}'"
     with database_errors("looking for requests like these"):
         # So that the answer stays as small as what is asked for, however many requests there ever were.
         for start in range(0, len(inputs), _INPUTS_AT_ONCE):
