@@ -1,8 +1,10 @@
-"""Which file stands for an instance that came more than once."""
+"""Which file stands for an instance, or a recording, that came more than once."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -50,6 +52,21 @@ def choose_instances(rows: Sequence[FileRow], lets_pass: Callable[[str, str | No
     return chosen
 
 
+def choose_recordings(rows: Sequence[FileRow]) -> ChosenInstances:
+    """Keep one file of each recording: byte-identical copies of it are ignored, first of all of a published one."""
+    chosen = ChosenInstances()
+    known: set[str] = {row.sha256 for row in rows if row.sha256 and row.outcome is Outcome.STORED}
+    for row in rows:
+        if row.outcome is Outcome.STORED or row.sha256 is None or row.sha256 not in known:
+            chosen.kept.append(row)
+            known |= {row.sha256} if row.sha256 else set()
+        else:
+            chosen.settled.append(
+                Settled(row=row, outcome=Outcome.IGNORED, code="DUPLICATE_RECORDING", sha256=row.sha256)
+            )
+    return chosen
+
+
 def _choose(rows: Sequence[FileRow], lets_pass: Callable[[str, str | None], bool], chosen: ChosenInstances) -> None:
     digests = {row.id: row.sha256 or _digest(row.path) for row in rows}
     unreadable = [row for row in rows if digests[row.id] is None and row.outcome is not Outcome.CONVERTED]
@@ -63,7 +80,7 @@ def _choose(rows: Sequence[FileRow], lets_pass: Callable[[str, str | None], bool
         first = min(released, key=lambda row: row.outcome is not Outcome.CONVERTED)
     elif published:
         first = published[0]
-    elif len(set(digests.values())) == 1:
+    elif all(_is_copy(row, rows[0], digests) for row in rows):
         first = rows[0]
     else:
         chosen.settled += [_settled(row, Outcome.QUARANTINED, "CONFLICTING_INSTANCE", digests) for row in rows]
@@ -72,7 +89,7 @@ def _choose(rows: Sequence[FileRow], lets_pass: Callable[[str, str | None], bool
     for row in rows:
         if row is first:
             continue
-        if digests[row.id] == digests[first.id]:
+        if _is_copy(row, first, digests):
             chosen.settled.append(_settled(row, Outcome.IGNORED, "DUPLICATE_INSTANCE", digests))
         elif released:
             chosen.settled.append(_settled(row, Outcome.IGNORED, "REPLACED_INSTANCE", digests))
@@ -82,6 +99,23 @@ def _choose(rows: Sequence[FileRow], lets_pass: Callable[[str, str | None], bool
 
 def _settled(row: FileRow, outcome: Outcome, code: str, digests: dict[int, str | None]) -> Settled:
     return Settled(row=row, outcome=outcome, code=code, sha256=digests[row.id])
+
+
+def _is_copy(one: FileRow, other: FileRow, digests: dict[int, str | None]) -> bool:
+    """Say whether two files hold the same bytes, one of them perhaps packed."""
+    if digests[one.id] == digests[other.id]:
+        return True
+    contents = [{digests[row.id], _unpacked_digest(row.path)} - {None} for row in (one, other)]
+    return not contents[0].isdisjoint(contents[1])
+
+
+def _unpacked_digest(path: str) -> str | None:
+    """Give the SHA-256 of what a file compressed with gzip holds; None for any other, or one that is gone."""
+    try:
+        with gzip.open(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, EOFError, zlib.error):
+        return None
 
 
 def _digest(path: str) -> str | None:

@@ -84,6 +84,10 @@ ISSUES: dict[str, Issue] = {
         "The object is not an MR image (a waveform, another modality).",
         "Publish it by hand if the study needs it; otherwise discard it.",
     ),
+    "MR_SPECTROSCOPY": _quarantine(
+        "The object holds spectra, which are no image: this version neither converts nor publishes them.",
+        "Keep the original files if the study needs them; discard it here.",
+    ),
     "BURNED_IN_TEXT": _quarantine(
         "The pixels may show text that names the patient.", "Look at the picture; discard it or blank the text."
     ),
@@ -173,6 +177,7 @@ ISSUES: dict[str, Issue] = {
     ),
     "DUPLICATE_TABLE": _info("The same laboratory table came before, byte by byte, under the same rules."),
     "FILE_GONE": _info("The file was taken out of the inbox before it was published."),
+    "DUPLICATE_RECORDING": _info("A byte-identical copy of a recording that is already there."),
     "PHYSIO_PART": _info("The file is a part of a recording (markers, samples, triggers) that another file opens."),
     "LAB_NOTHING_USABLE": _quarantine(
         "No row of the laboratory table can be taken over.",

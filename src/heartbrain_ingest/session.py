@@ -15,7 +15,7 @@ from heartbrain_ingest.carried import carry_recordings
 from heartbrain_ingest.convert import finish_sidecar
 from heartbrain_ingest.deidentify import shows_face
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, checksum_list
-from heartbrain_ingest.instances import choose_instances
+from heartbrain_ingest.instances import ChosenInstances, choose_instances, choose_recordings
 from heartbrain_ingest.ledger import PUBLISHED, FileRow, Outcome
 from heartbrain_ingest.papers import write_certificate, write_facts, write_readme
 from heartbrain_ingest.pictures import picture_stem
@@ -72,11 +72,14 @@ class SessionBuilder:
         self._advance = advance
         self._identifiers = scratch / "identifiers"
         self._built = BuiltSession(folder=None)
+        #: Those of the plan without copies.
+        self._recordings: list[FileRow] = []
 
     def build(self) -> BuiltSession:
         """Do every stage from de-identification to audit."""
         self._identifiers.write_bytes(pickle.dumps(self._plan.identifiers))
         series = self._group()
+        self._recordings = self._keep(choose_recordings(self._plan.recordings))
         if self._plan.again is None and self._plan.revision > 1 and not self._brings_news(series):
             self._built.unchanged = True
             return self._built
@@ -92,14 +95,14 @@ class SessionBuilder:
             )
             self._built.code = codes.most_common(1)[0][0] if codes else "NOT_CONVERTIBLE"
             # Recordings without their images wait for the session to come again.
-            self._settle(self._plan.recordings, Outcome.QUARANTINED, code=self._built.code)
+            self._settle(self._recordings, Outcome.QUARANTINED, code=self._built.code)
             self._report(series)
             return self._built
         self._name(good)
         good = self._deface(good)
         if not good:
             self._built.code = "DEFACING_FAILED"
-            self._settle(self._plan.recordings, Outcome.QUARANTINED, code=self._built.code)
+            self._settle(self._recordings, Outcome.QUARANTINED, code=self._built.code)
             self._report(series)
             return self._built
         if self._refuses_revision(series):
@@ -127,7 +130,7 @@ class SessionBuilder:
     def _brings_news(self, series: list[Series]) -> bool:
         """Say whether something came that is not published: copies of what is there make no new revision."""
         rows = [row for one in series for row in one.rows]
-        return any(row.outcome is Outcome.WAITING for row in (*rows, *self._plan.recordings))
+        return any(row.outcome is Outcome.WAITING for row in (*rows, *self._recordings))
 
     # grouping
 
@@ -166,7 +169,9 @@ class SessionBuilder:
 
     def _choose(self) -> list[FileRow]:
         """Take one file of each instance, and settle the others."""
-        chosen = choose_instances(self._plan.rows, self._plan.lets_pass)
+        return self._keep(choose_instances(self._plan.rows, self._plan.lets_pass))
+
+    def _keep(self, chosen: ChosenInstances) -> list[FileRow]:
         for one in chosen.settled:
             self._settle(
                 [one.row], one.outcome, code=one.code, digests={one.row.id: one.sha256} if one.sha256 else None
@@ -345,12 +350,12 @@ class SessionBuilder:
     # physiology
 
     def _write_recordings(self, series: list[Series]) -> None:
-        if not self._plan.recordings:
+        if not self._recordings:
             return
         if self._plan.again is not None:
-            self._carry_recordings(self._plan.again, self._plan.recordings)
+            self._carry_recordings(self._plan.again, self._recordings)
             return
-        recordings = list(self._plan.recordings)
+        recordings = list(self._recordings)
         stored = [row for row in recordings if row.destination]
         if any(not _is_readable(Path(row.path)) for row in stored):
             # What was published and can't be read again is taken over; what is new comes to it.

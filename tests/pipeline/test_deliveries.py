@@ -156,6 +156,23 @@ def test_a_copy_that_comes_after_publication_publishes_nothing_new(site: Site, t
     assert site.tree() == tree
 
 
+def test_a_packed_copy_of_an_instance_is_a_copy(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "study"
+    paths = write_series(inbox)
+    together = inbox / "together.dcm.gz"
+    together.write_bytes(gzip.compress(paths[0].read_bytes()))
+    site.take_in(inbox)
+    tree = site.tree()
+    late = inbox / "late.dcm.gz"
+    late.write_bytes(gzip.compress(paths[1].read_bytes()))
+    report = site.take_in(inbox)
+    fates = site.fates(inbox)
+    # Which of the two stands for the instance is all the same.
+    assert Counter(fates.values()) == {("converted", None): 4, ("ignored", "DUPLICATE_INSTANCE"): 2}
+    assert fates[late.name] == ("ignored", "DUPLICATE_INSTANCE")
+    assert (report.published, report.exit_code, site.tree()) == ([], 0, tree)
+
+
 # what a file can be
 
 

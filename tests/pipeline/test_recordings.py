@@ -314,3 +314,32 @@ def test_a_published_table_that_is_touched_is_a_duplicate_and_its_place_stays_kn
     assert (report.published, report.exit_code) == ([], 0)
     assert site.fates(inbox)["a.csv"] == ("ignored", "DUPLICATE_TABLE")
     assert place in {row.destination for row in site.files()}
+
+
+def test_a_copy_of_a_published_recording_makes_no_revision_wherever_it_lies(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    write_series(inbox / "images")
+    log = inbox / f"{PATIENT}_20230504" / "a.puls"
+    write_pulse(log, "10:16:00", 30)
+    site.take_in(inbox)
+    tree = site.tree()
+    copy = inbox / "again" / f"{PATIENT}_20230504" / "a.puls"
+    copy.parent.mkdir(parents=True)
+    shutil.copy(log, copy)
+    report = site.take_in(inbox)
+    assert (report.published, report.exit_code, site.tree()) == ([], 0, tree)
+    assert site.fates(inbox)[copy.relative_to(inbox).as_posix()] == ("ignored", "DUPLICATE_RECORDING")
+
+
+def test_of_two_copies_of_a_recording_that_come_together_one_is_published(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    write_series(inbox / "images")
+    for name in ("a.puls", "b.puls"):
+        write_pulse(inbox / f"{PATIENT}_20230504" / name, "10:16:00", 30)
+    report = site.take_in(inbox)
+    assert (len(report.published), report.exit_code) == (1, 0)
+    assert len(sidecars(site.sessions()[0])) == 1
+    assert sorted(fate for name, fate in site.fates(inbox).items() if "puls" in name) == [
+        ("ignored", "DUPLICATE_RECORDING"),
+        ("stored", None),
+    ]
