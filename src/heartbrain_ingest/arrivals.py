@@ -29,7 +29,7 @@ from heartbrain_ingest.inbox import (
     valid_date,
     walk,
 )
-from heartbrain_ingest.inbox.files import COMPLETE_NAME, describe
+from heartbrain_ingest.inbox.files import COMPLETE_NAME, arrival_time, describe
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, DeliveryState, FileRow, Ledger, Outcome
 from heartbrain_ingest.pool import WorkerPool
@@ -372,7 +372,7 @@ class Arrivals:
         own = tuple(f"{folder}/" for folder in (self._inbox, self._unpacked))
         if self._complete and any(path.startswith(own) or path == str(self._inbox) for path in paths):
             return True
-        newest = max((_arrival(path) for path in paths), default=0.0)
+        newest = max((arrival_time(path) for path in paths), default=0.0)
         return time.time() - newest >= self._quiet or all(self._marked(path.rpartition("/")[0]) for path in paths)
 
     @property
@@ -383,7 +383,7 @@ class Arrivals:
         """Say whether a file can be taken as it is: nobody is writing it any more, as far as one can tell."""
         if self._complete or path.startswith(f"{self._unpacked}/") or self._marked(path.rpartition("/")[0]):
             return True
-        return time.time() - _arrival(path) >= self._quiet
+        return time.time() - arrival_time(path) >= self._quiet
 
     def _row(self, one: FileFacts) -> FileRow:
         """Give the row of a file; what looks unfinished and is young is not judged yet."""
@@ -472,15 +472,6 @@ def _fallback(facts: Mapping[str, str]) -> str:
 
 def _place_in_session(row: FileRow) -> tuple[int, int, str]:
     return row.facts["series_number"], row.facts["instance_number"], row.instance or ""
-
-
-def _arrival(path: str) -> float:
-    """Give when a file came, in seconds: a copy keeps its modification time, so the change time counts too."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return 0.0
-    return max(status.st_mtime, status.st_ctime)
 
 
 def _marker(inbox: str) -> Callable[[str], bool]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from heartbrain_ingest.bids import load_naming_rules
+from heartbrain_ingest.inbox.files import arrival_time
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, DeliveryState, Ledger, Outcome, stored_path
 from heartbrain_ingest.lock import lock_owner
@@ -122,11 +122,7 @@ def _requests(settings: Settings) -> dict[str, int]:
 
 
 def _waiting(ledger: Ledger, delivery: Delivery) -> Waiting:
-    newest = 0.0
-    for path in ledger.waiting_paths(delivery.id):
-        with suppress(OSError):
-            status = Path(path).stat()
-            newest = max(newest, status.st_mtime, status.st_ctime)
+    newest = max(map(arrival_time, ledger.waiting_paths(delivery.id)), default=0.0)
     series = tuple(ledger.arrived(delivery.id))
     return Waiting(
         name=_name(delivery) if delivery.subject else f"laboratory table {delivery.id}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 #: A file of this name says that everything beside and below it has arrived.
 COMPLETE_NAME = ".complete"
+
+
+#: So far ahead a clock can be, such as that of a file server in another time zone. Unit: seconds.
+_SKEW = 86400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +92,19 @@ def describe(path: str, root: Path) -> FoundFile:
     # Whether it may be read shows when it is: most files are known, and to ask for each costs as much as the rest.
     code = None if stat.S_ISREG(status.st_mode) else "NOT_A_FILE"
     return FoundFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, code=code)
+
+
+def arrival_time(path: str) -> float:
+    """Give when a file came, in seconds since 1970: a copy keeps its modification time, so the change time counts too.
+
+    A time of a far tomorrow says nothing: a scanner's clock was wrong. 0 for a file that is gone.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - called for every file that waits; a str needs no Path
+    except OSError:
+        return 0.0
+    latest = time.time() + _SKEW
+    return max((moment for moment in (status.st_mtime, status.st_ctime) if moment <= latest), default=0.0)
 
 
 def read_content(path: str, *, limit: int) -> bytes:
