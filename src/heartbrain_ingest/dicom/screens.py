@@ -20,6 +20,8 @@ MR_CLASSES: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
     }
 )
+MR_SPECTROSCOPY_CLASS: Final = "1.2.840.10008.5.1.4.1.1.4.2"
+_SPECTROSCOPY_DATA: Final = 0x56000020
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 #: Start of the rest of a storage class, and the code of its objects (PS3.6 annex A).
 _CLASS_CODES: Final = (
@@ -94,7 +96,16 @@ def refusal(header: DicomFile) -> str | None:
 def _without_pixels(header: DicomFile) -> str:
     if _WAVEFORM_SEQUENCE in header.elements:
         return "NOT_MR_IMAGE"
+    if not header.is_cut_short and _is_spectroscopy(header):
+        return "MR_SPECTROSCOPY"
     return "TRUNCATED_DICOM" if header.is_cut_short else "NO_PIXEL_DATA"
+
+
+def _is_spectroscopy(header: DicomFile) -> bool:
+    """Tell whether an object holds spectra: by its class, its data, or Siemens' private class of no image."""
+    types = header.text(_IMAGE_TYPE).upper().split("\\")
+    is_class = header.text(_SOP_CLASS) == MR_SPECTROSCOPY_CLASS
+    return is_class or _SPECTROSCOPY_DATA in header.elements or "SPECTROSCOPY" in types
 
 
 def _screen_code(header: DicomFile, types: list[str]) -> str | None:
