@@ -66,7 +66,7 @@ def test_maps_are_offered_with_what_their_function_says_of_them(clara: Visit) ->
     option = next(one for one in re.findall(r"<option[^>]*data-role[^>]*>[^<]*", page) if "param-D_dwimap" in one)
     assert 'data-role="map"' in option
     assert 'data-unit="mm^2/s"' in option
-    assert option.endswith("D: D of the IVIM model [mm²/s]")
+    assert option.endswith(">D of the IVIM model [mm²/s]")
     roles = re.findall(r'data-role="(\w*)"', page)
     assert roles.index("map") < roles.index("mask") < roles.index("error")
 
@@ -244,6 +244,33 @@ def test_a_record_without_a_single_value_has_a_page(clara: Visit, kind: str) -> 
         empty.insert()
     _page(clara, bare.id)
     _page(clara, empty.id)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-1e308", "0"])
+def test_a_number_that_can_not_be_drawn_breaks_no_page(clara: Visit, number: str) -> None:
+    others = f'{{"a": {{"value": {number}, "unit": null}}, "b": {{"value": 1{"0" * 400}}}, "c": {"[" * 20_000}'
+    with as_steward(clara):
+        result = db.Record(f"odd {number}").add_parent("IVIMAnalysis")
+        result.add_property("Subject", only(clara, "FIND RECORD Subject").id)
+        result.add_property("mean_f", float(number))
+        result.add_property("OtherResultValues", others)
+        result.insert()
+        value = db.Record().add_parent("LaboratoryMeasurement").add_property("Analyte", f"odd {number}")
+        for name in ("MeasuredValue", "ReferenceLow", "ReferenceHigh"):
+            value.add_property(name, float(number))
+        value.insert()
+        recording = db.Record(f"odd curve {number}").add_parent("ECGRecording")
+        for name in ("MeanRate", "SamplingFrequency", "StartTime", "OverlapFraction"):
+            recording.add_property(name, float(number))
+        recording.add_property(
+            "RecordingFile", only(clara, "FIND RECORD ECGRecording").get_property("RecordingFile").value
+        )
+        recording.add_property("Columns", ["ecg_I", "ecg_aVF", "monitor_trigger"], datatype=db.LIST(db.TEXT))
+        recording.insert()
+        session = db.Record(f"odd day {number}").add_parent("Session").add_property("Date", "0001-01-01T00:00:00")
+        session.add_property("Age", float(number)).insert()
+    for record in (result, value, recording, session):
+        _page(clara, record.id)
 
 
 @pytest.mark.parametrize("kind", KINDS)

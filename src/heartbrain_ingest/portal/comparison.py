@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from linkahead.utils.escape import escape_squoted_text
 
-from heartbrain_ingest.portal.entity import Entity, Model, Number, Page, find
+from heartbrain_ingest.portal.entity import Entity, Model, Number, Page, find, finite
 from heartbrain_ingest.portal.visitors import Visitor
 
 _NUMBERS: Final = 3
@@ -101,16 +101,16 @@ def other_values(result: Entity) -> dict[str, tuple[float, str]]:
     """Give the numbers that the data model has no place for, with their units."""
     try:
         content = json.loads(result.text(OTHER_VALUES) or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return dict(_numbers_in(content)) if isinstance(content, dict) else {}
 
 
 def _numbers_in(content: Mapping[str, Any]) -> Iterable[tuple[str, tuple[float, str]]]:
     for name, one in content.items():
-        value = one.get("value") if isinstance(one, dict) else None
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            yield str(name), (float(value), str(one.get("unit") or ""))
+        value = finite(one.get("value")) if isinstance(one, dict) else None
+        if value is not None:
+            yield str(name), (value, str(one.get("unit") or ""))
 
 
 def _first(result: Entity, model: Model) -> tuple[Number, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -90,15 +91,15 @@ class Entity:
         return "" if value is None else str(value)
 
     def number(self, name: str) -> float | None:
-        """Give the value of a property as a number."""
-        value = self.one(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        """Give the value of a property as a number; None for none, and for what is not finite."""
+        return finite(self.one(name))
 
     def numbers(self, name: str) -> tuple[float, ...]:
         """Give the numbers of a list."""
         found = self.get(name)
         values = found.values if found is not None else ()
-        return tuple(float(one) for one in values if isinstance(one, int | float) and not isinstance(one, bool))
+        known = (finite(one) for one in values)
+        return tuple(one for one in known if one is not None)
 
     def day(self, name: str) -> date | None:
         """Give the day of a date."""
@@ -175,6 +176,17 @@ class Model:
     def numbers(self, kind: str) -> tuple[Number, ...]:
         """Give the numbers that a RecordType declares, its own first, in the order of the data model."""
         return tuple(number for one in self.line(kind) for number in self.declared.get(one, ()))
+
+
+def finite(value: object) -> float | None:
+    """Give a value as a number; None for what is none, is not finite or larger than a number can be."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def read(ids: Iterable[int]) -> dict[int, Entity]:

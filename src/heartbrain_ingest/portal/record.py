@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from heartbrain_ingest.portal import record_words
 from heartbrain_ingest.portal.comparison import Comparison, compare_result, other_values
-from heartbrain_ingest.portal.entity import Entity, Model, read, read_model, read_one
+from heartbrain_ingest.portal.entity import Entity, Model, Number, read, read_model, read_one
 from heartbrain_ingest.portal.files import ROUTES as FILES
 from heartbrain_ingest.portal.laboratory import Course, follow
 from heartbrain_ingest.portal.lineage import Lineage, trace_record
@@ -52,6 +52,18 @@ class Words:
     def kind(self, entity: Entity) -> str:
         """Give what an entity is."""
         return record_words.kind_words(entity.kind, self.model, self.translate)
+
+    def analyte(self, entity: Entity) -> str:
+        """Give what was measured."""
+        return record_words.analyte_words(entity.text("Analyte"), self.translate)
+
+    def material(self, text: str) -> str:
+        """Give what the material of a sample is called."""
+        return record_words.material_words(text, self.translate)
+
+    def number(self, number: Number) -> str:
+        """Give what a number of a result is called."""
+        return record_words.number_words(number.name, number.description, self.translate)
 
     def day(self, text: str) -> str:
         """Write a day as the visitor's language does."""

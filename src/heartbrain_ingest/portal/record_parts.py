@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,6 +20,7 @@ MOST_MEMBERS: Final = 100
 _MOST_VALUES: Final = 60
 _LONG: Final = 400
 _SHORT_LIST: Final = 8
+_FIRST_YEAR, _LAST_YEAR = 1000, 9000
 #: Lengths of edges, which stand with a cross between them.
 _EDGES: Final = frozenset({"ImageShape", "VoxelSize", "AcquisitionVoxelSize"})
 
@@ -122,7 +124,7 @@ _MEMBERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 #: What is read of each.
 _SELECTED: Final[Mapping[str, tuple[str, ...]]] = {
     "Session": ("Date", "Age", "ManufacturersModelName"),
-    "AnalysisResult": ("FunctionVersion", "Session"),
+    "AnalysisResult": ("FunctionVersion", "Session.Date"),
     "LaboratoryMeasurement": (
         *("Analyte", "MeasuredValue", "MeasuredUnit", "Qualifier", "ReferenceFlag", "ReferenceLow", "ReferenceHigh"),
         *("Sample.CollectionDate", "Sample.Material"),
@@ -321,6 +323,8 @@ def _link(identifier: int, entity: Entity | None) -> tuple[str, str]:
 
 
 def _text(value: Any, element: str) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}"
     if isinstance(value, bool | int | float):
         return value
     text = str(value)
@@ -328,6 +332,9 @@ def _text(value: Any, element: str) -> Any:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
+            return text
+        # Nobody was scanned then, and a clock elsewhere has no such time.
+        if not _FIRST_YEAR < moment.year < _LAST_YEAR:
             return text
         return moment if len(text) > len("2015-01-24") else moment.date()
     return text

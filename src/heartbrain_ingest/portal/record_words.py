@@ -51,6 +51,61 @@ _KINDS = {
     "File": N_("File"),
     "MRImage": N_("Image"),
 }
+#: Analytes of `lab.yml`; others are called what they are there.
+_ANALYTES = {
+    "creatinine": N_("Creatinine"),
+    "urea": N_("Urea"),
+    "urate": N_("Uric acid"),
+    "egfr": N_("eGFR"),
+    "cystatin_c": N_("Cystatin C"),
+    "sodium": N_("Sodium"),
+    "potassium": N_("Potassium"),
+    "chloride": N_("Chloride"),
+    "calcium": N_("Calcium"),
+    "magnesium": N_("Magnesium"),
+    "glucose": N_("Glucose"),
+    "hba1c": N_("HbA1c"),
+    "cholesterol": N_("Cholesterol"),
+    "cholesterol_hdl": N_("HDL cholesterol"),
+    "cholesterol_ldl": N_("LDL cholesterol"),
+    "triglycerides": N_("Triglycerides"),
+    "crp": N_("CRP"),
+    "crp_hs": N_("High-sensitivity CRP"),
+    "interleukin_6": N_("Interleukin 6"),
+    "troponin_t_hs": N_("High-sensitivity troponin T"),
+    "troponin_i_hs": N_("High-sensitivity troponin I"),
+    "nt_probnp": N_("NT-proBNP"),
+    "ck": N_("Creatine kinase"),
+    "alt": N_("ALT"),
+    "ast": N_("AST"),
+    "ggt": N_("GGT"),
+    "ldh": N_("LDH"),
+    "bilirubin": N_("Bilirubin"),
+    "albumin": N_("Albumin"),
+    "albumin_creatinine_ratio": N_("Albumin/creatinine ratio"),
+    "protein": N_("Protein"),
+    "tsh": N_("TSH"),
+    "ferritin": N_("Ferritin"),
+    "haemoglobin": N_("Haemoglobin"),
+    "haematocrit": N_("Haematocrit"),
+    "leukocytes": N_("Leukocytes"),
+    "erythrocytes": N_("Erythrocytes"),
+    "thrombocytes": N_("Thrombocytes"),
+    "mcv": N_("MCV"),
+    "ph": N_("pH"),
+    "sedimentation_rate": N_("Sedimentation rate"),
+    "inr": N_("INR"),
+}
+#: Numbers of results that stand at the top of their pages; others are called what the data model says of them.
+_NUMBERS = {
+    "mean_f": N_("Mean perfusion fraction f"),
+    "mean_D": N_("Mean diffusion coefficient D"),
+    "mean_Dstar": N_("Mean pseudo-diffusion coefficient D*"),
+    "GreyMatterVolume": N_("Volume of the grey matter"),
+    "WhiteMatterVolume": N_("Volume of the white matter"),
+    "CSFVolume": N_("Volume of the cerebrospinal fluid"),
+    "IntracranialVolume": N_("Volume within the skull"),
+}
 #: What tells two images of a session apart, as people say it.
 _TRAITS = {
     "task": N_("task %s"),
@@ -75,6 +130,21 @@ def kind_words(kind: str, model: Model, _: Translate) -> str:
     return model.description(kind) or _CAMEL.sub(" ", kind)
 
 
+def analyte_words(analyte: str, _: Translate) -> str:
+    """Give what an analyte is called."""
+    return _(_ANALYTES[analyte]) if analyte in _ANALYTES else analyte
+
+
+def material_words(material: str, _: Translate) -> str:
+    """Give what the material of a sample is called."""
+    return _(_MATERIALS[material]) if material in _MATERIALS else material
+
+
+def number_words(name: str, description: str, _: Translate) -> str:
+    """Give what a number of a result is called."""
+    return _(_NUMBERS[name]) if name in _NUMBERS else description.split(" (", 1)[0] or name
+
+
 def traits(entity: Entity, _: Translate) -> str:
     """Give what tells an image or recording from the others of its session."""
     suffix = entity.text("BIDSSuffix")
@@ -95,8 +165,8 @@ def title(entity: Entity, model: Model, _: Translate, *, material: str = "") -> 
     if entity.role == "File":
         return entity.file_name
     if analyte := entity.text("Analyte"):
-        name = analyte[0].upper() + analyte[1:]
-        return f"{name}, {_(_MATERIALS.get(material, material))}" if material else name
+        name = analyte_words(analyte, _)
+        return f"{name}, {material_words(material, _)}" if material else name
     if model.is_below(entity.kind, "Acquisition"):
         more = traits(entity, _)
         return f"{words}, {more}" if more else words

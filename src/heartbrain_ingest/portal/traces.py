@@ -151,12 +151,13 @@ def _draw(
     duration = count / rate
     known = signal[np.isfinite(signal)]
     low, high = (float(edge) for edge in np.percentile(known, _RANGE)) if len(known) else (0.0, 0.0)
-    width = min(count, round(rate * (_CYCLES * 60.0 / rule.slowest if rule is not None and rule.band else _SECONDS)))
+    width = max(1, round(rate * (_CYCLES * 60.0 / rule.slowest if rule is not None and rule.band else _SECONDS)))
     if at is None:
         middle = peaks[len(peaks) // 2] if peaks else count // 2
         first = middle - width // 2
     else:
         first = round(at * rate)
+    width = min(count, width)
     first = max(0, min(count - width, first))
     span = (low, high)
     return Trace(

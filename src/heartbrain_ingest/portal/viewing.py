@@ -18,6 +18,7 @@ VOLUMES: Final = (".nii.gz", ".nii", ".mgz", ".mgh")
 LARGE: Final = 150_000_000
 #: Maps of so many results are offered, the newest first.
 _MOST_RESULTS: Final = 20
+_MOST_VOLUMES: Final = 20_000
 _MOST_JSON: Final = 4_000_000
 #: The order in which maps are offered; a role that is not named here comes before masks.
 _ROLES: Final = ("map", "labels", "", "mask", "error")
@@ -152,7 +153,7 @@ def _layers(result: Entity, files: Mapping[int, Entity], archive: Path) -> list[
 def _label(name: str, said: Mapping[str, Any]) -> str:
     short = " ".join(value for _key, value in _PARTS.findall(name))
     long = str(said.get("Description") or "")
-    if short and long:
+    if short and long and not long.startswith(f"{short} "):
         return f"{short}: {long}"
     return long or short or name
 
@@ -165,7 +166,7 @@ def _unit(said: Mapping[str, Any]) -> str:
 def _volumes(image: Entity, _: Translate) -> tuple[str, ...]:
     """Say what each volume of a series is: its b-value, its time."""
     count = int(image.number("NumberOfVolumes") or 1)
-    if count < 2:  # noqa: PLR2004 - one volume needs no choice
+    if not 1 < count <= _MOST_VOLUMES:
         return ()
     b_values = image.numbers("BValues")
     if len(b_values) == count:
