@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from heartbrain_ingest.cli import main
 from heartbrain_ingest.ledger import Ledger
-from heartbrain_ingest.quarantine import QuarantineError, discard, listed, release
+from heartbrain_ingest.quarantine import LOOKED_AT, QuarantineError, discard, listed, release
 from heartbrain_ingest.settings import load_settings
 from tests.pipeline.scans import make_slice, write, write_series
 from tests.pipeline.site import Site
@@ -181,3 +184,11 @@ def test_a_folder_of_the_stewards_own_in_the_quarantine_is_left_alone(site: Site
     write_series(tmp_path / "study")
     assert len(site.take_in(tmp_path / "study").published) == 1
     assert all(folder.is_dir() for folder in folders)
+
+
+def test_help_and_howto_name_every_code_that_a_look_can_overrule(project_root: Path) -> None:
+    shown = CliRunner().invoke(main, ["quarantine", "release", "--help"]).output
+    assert [code for code in LOOKED_AT if code not in shown] == []
+    page = (project_root / "docs" / "howto-steward.md").read_text(encoding="utf-8")
+    table = page.partition("--i-looked-at-it")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(LOOKED_AT)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from heartbrain_ingest.commands.base import settings_of, settings_option
+from heartbrain_ingest.quarantine import LOOKED_AT
 
 _FILES = click.option("--files", "with_files", is_flag=True, help="Name the files; their names may name people.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
@@ -71,7 +72,7 @@ def _show(ctx: click.Context, what: Sequence[str], *, with_files: bool, as_json:
     "--i-looked-at-it",
     "reason",
     metavar="WHAT-YOU-SAW",
-    help="Needed to overrule BURNED_IN_TEXT, LEAK and CONFLICTING_INSTANCE. Stands in the certificate: no names.",
+    help=f"Needed to overrule {', '.join(LOOKED_AT)}. Stands in the certificate: no names.",
 )
 @_JSON
 @click.pass_context
