@@ -209,6 +209,23 @@ def test_the_session_lists_what_belongs_to_it(clara: Visit) -> None:
     assert "T1-weighted image" in words
 
 
+def test_an_image_lists_the_recordings_that_ran_meanwhile(clara: Visit) -> None:
+    recording = only(clara, "FIND RECORD ECGRecording WITH OverlapFraction = 1")
+    page = _page(clara, recording.get_property("RecordedDuring").value[0])
+    assert f'<a href="/record/{recording.id}">Electrocardiogram' in page[page.index("Recordings during the scan") :]
+
+
+def test_a_group_lists_its_images_and_can_be_computed_with(clara: Visit) -> None:
+    images = [only(clara, f"FIND RECORD {kind}").id for kind in ("T1WeightedImage", "FLAIRImage")]
+    with as_steward(clara):
+        group = db.Record("my group").add_parent("ImageGroup")
+        group.add_property("Images", images, datatype=db.LIST("MRImage")).insert()
+    page = _page(clara, group.id)
+    assert "Images of the group" in page
+    assert all(f'<a href="/record/{image}">' in page for image in images)
+    assert 'href="/run?group=my%20group"' in page
+
+
 @pytest.mark.parametrize("path", ["/record/0", "/record/99999999", "/record/" + "9" * 40, "/record/x", "/record/-1"])
 def test_a_record_that_is_not_there_is_said_to_be_missing(clara: Visit, path: str) -> None:
     answer = clara.get(path)

@@ -106,20 +106,23 @@ _ROLES: Final[Mapping[str, str]] = {
 }
 _BY_THE_WAY: Final = frozenset({"OutputFiles", "LogFiles"})
 _ELSEWHERE: Final = frozenset({"ResultNotes", "OtherResultValues"})
-#: What belongs to a record: heading and RecordType.
-_MEMBERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+#: What belongs to a record: heading, RecordType, and how it is joined to the record of the number.
+_MEMBERS: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
+    "Project": ((N_("Sessions"), "Session", "WITH Project={}"),),
     "Subject": (
-        (N_("Sessions"), "Session"),
-        (N_("Results"), "AnalysisResult"),
-        (N_("Laboratory values"), "LaboratoryMeasurement"),
+        (N_("Sessions"), "Session", "WITH Subject={}"),
+        (N_("Results"), "AnalysisResult", "WITH Subject={}"),
+        (N_("Laboratory values"), "LaboratoryMeasurement", "WITH Subject={}"),
     ),
     "Session": (
-        (N_("Images"), "MRImage"),
-        (N_("Recordings"), "PhysiologicalRecording"),
-        (N_("Results"), "AnalysisResult"),
-        (N_("Laboratory values"), "LaboratoryMeasurement"),
+        (N_("Images"), "MRImage", "WITH Session={}"),
+        (N_("Recordings"), "PhysiologicalRecording", "WITH Session={}"),
+        (N_("Results"), "AnalysisResult", "WITH Session={}"),
+        (N_("Laboratory values"), "LaboratoryMeasurement", "WITH Session={}"),
     ),
-    "Sample": ((N_("Laboratory values"), "LaboratoryMeasurement"),),
+    "MRImage": ((N_("Recordings during the scan"), "PhysiologicalRecording", "WITH RecordedDuring={}"),),
+    "Sample": ((N_("Laboratory values"), "LaboratoryMeasurement", "WITH Sample={}"),),
+    "ImageGroup": ((N_("Images of the group"), "MRImage", "WHICH IS REFERENCED BY {}"),),
 }
 #: What is read of each.
 _SELECTED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -254,17 +257,17 @@ def list_files(record: Entity, files: Mapping[int, Entity], roles: Mapping[str, 
 
 
 def list_members(record: Entity, model: Model) -> tuple[Members, ...]:
-    """Give what belongs to a subject, a session, a sample; of other records nothing."""
+    """Give what belongs to a subject, a session, an image, a group; of other records nothing."""
     base = next((one for one in model.line(record.kind) if one in _MEMBERS), None)
     if base is None or record.role != "Record":
         return ()
     found = []
-    for heading, kind in _MEMBERS[base]:
-        condition = f"FROM {kind} WITH {base}={record.id}"
-        page = find(f"SELECT {', '.join(_SELECTED[kind])} {condition}", most=MOST_MEMBERS)
+    for heading, kind, joined in _MEMBERS[base]:
+        condition = f"{kind} {joined.format(record.id)}"
+        question = f"SELECT {', '.join(_SELECTED[kind])} FROM {condition}"  # noqa: S608 - LQL of our own words and a number
+        page = find(question, most=MOST_MEMBERS)
         if page.total:
-            question = f"FIND {kind} WITH {base}={record.id}"
-            found.append(Members(heading=heading, kind=kind, page=page, question=question))
+            found.append(Members(heading=heading, kind=kind, page=page, question=f"FIND {condition}"))
     return tuple(found)
 
 
@@ -346,5 +349,6 @@ def is_day(value: object) -> bool:
 
 
 def referred(records: Iterable[Entity], *, files: bool) -> Sequence[int]:
-    """Give the ids that records refer to: of files or of anything else."""
-    return [one for record in records for value in record.values if value.is_file == files for one in value.ids]
+    """Give the ids that records refer to, as far as their pages show them: of files or of anything else."""
+    most = MOST_FILES if files else _MOST_VALUES
+    return [one for record in records for value in record.values if value.is_file == files for one in value.ids[:most]]

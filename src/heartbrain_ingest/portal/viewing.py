@@ -15,10 +15,12 @@ from heartbrain_ingest.portal.pages import Translate
 
 VOLUMES: Final = (".nii.gz", ".nii", ".mgz", ".mgh")
 #: A larger image waits for a click. Unit: bytes.
-LARGE: Final = 150_000_000
+LARGE: Final = 60_000_000
 #: Maps of so many results are offered, the newest first.
 _MOST_RESULTS: Final = 20
 _MOST_VOLUMES: Final = 20_000
+#: Files of a result that are looked through for maps.
+_MOST_OUTPUTS: Final = 1_000
 _MOST_JSON: Final = 4_000_000
 #: The order in which maps are offered; a role that is not named here comes before masks.
 _ROLES: Final = ("map", "labels", "", "mask", "error")
@@ -108,7 +110,7 @@ def _view(image: Entity, results: Sequence[Entity], archive: Path, _: Translate)
 
 
 def _files_of(result: Entity) -> Iterable[int]:
-    return (*result.ids("ResultFile"), *result.ids("OutputFiles"))
+    return (*result.ids("ResultFile"), *result.ids("OutputFiles")[:_MOST_OUTPUTS])
 
 
 def roles_of(result: Entity, files: Mapping[int, Entity], archive: Path) -> dict[str, str]:
