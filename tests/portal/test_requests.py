@@ -115,6 +115,8 @@ def test_a_place_in_line_is_said_as_people_say_it(number: int, english: str, ger
         ("running", "In the queue.", False, "", ""),
         ("running", "It is still at work, so it is not tried again. In the queue.", False,
          "Es wird noch gerechnet und deshalb nicht erneut versucht.", ""),
+        ("refused", "sub-1: a.nii.gz is not in the archive any more; it has no files. Set the status to `retry`.",
+         False, "sub-1: a.nii.gz ist nicht mehr im Archiv; ohne Dateien.", "Sagen Sie Ann Bescheid"),
         ("finished", "Finished; the result is in LinkAhead.", True, "", ""),
         ("cancelled", "Cancelled.", False, "", ""),
     ],
@@ -162,6 +164,11 @@ def test_the_end_of_a_long_log_is_shown_without_what_terminals_obey(tmp_path: Pa
     assert not is_whole
     assert len(text) < 64 * 1024
     assert set(text.splitlines()) == {"done [31mred[0m", "\N{REPLACEMENT CHARACTER}"}
+
+
+def test_what_tells_its_progress_runs_whatever_the_queue_is_said_to_be() -> None:
+    request = Request(id=1, name="R-1", function="ivim", status=Status.RUNNING, progress=0.2)
+    assert words_of(request, Stand(is_waiting=True, place=1), words, responsible="Ann").text == "running"
 
 
 # the list
@@ -256,8 +263,10 @@ def test_a_finished_request_shows_settings_with_units_its_log_and_its_result(cla
 
 def test_a_request_is_cancelled_and_tried_again_and_the_diary_knows(clara: Visit, sample_site: SampleSite) -> None:
     (number,) = insert(clara, ["new"], moment="2026-04-01T10:00:00+0000", name="one")
-    answer = clara.post("/requests/change", ids=number, wish="cancel", one="1")
-    assert answer.status_code == 303
+    clara.client.headers["referer"] = f"http://testserver/requests/{number}"
+    answer = clara.post("/requests/change", ids=number, wish="cancel")
+    del clara.client.headers["referer"]
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/requests/{number}")
     page = clara.get(answer.headers["location"], headers=ENGLISH).text
     assert "being cancelled" in page
     assert "Will be ended: 1." in page

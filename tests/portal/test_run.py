@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,18 @@ def test_bad_values_make_nothing_and_stand_in_the_form_again(clara: Visit, serie
     assert answer.status_code == 422
     assert "must be a number" in answer.text
     assert "<script>alert" not in answer.text
+    assert len(requests_of(clara, "ivim")) == before
+
+
+def test_the_enter_key_in_a_field_runs_nothing(clara: Visit, series: list[int]) -> None:
+    page = page_of(clara, f"/run?ids={series[0]}&function=ivim")
+    first = re.search(r"<form id=\"form\".*?(<button[^>]*>)", page, re.DOTALL)
+    assert first is not None
+    assert 'name="check"' in first[1]
+    before = len(requests_of(clara, "ivim"))
+    answer = clara.post("/run", **{**form_of(page), "p.threshold": "330", "check": "1"})
+    assert "Run on 1 image" in answer.text
+    assert form_of(answer.text)["p.threshold"] == "330"
     assert len(requests_of(clara, "ivim")) == before
 
 

@@ -224,6 +224,8 @@ def _desk(request: Request, words: Mapping[str, str]) -> _Desk:
     if not records:
         raise HTTPException(HTTPStatus.NOT_FOUND, _("Nothing is selected that you may see."))
     offers = [_offer(one, records, reader, _) for one in _catalogue(request, visitor)]
+    # What is made for such records comes first, what takes anything last.
+    offers.sort(key=lambda one: (not one.function.needs.record_types, -len(one.fitting), one.title.lower()))
     fitting = tuple(one for one in offers if one.fitting)
     wanted = words.get("function", "")
     chosen = next((one for one in fitting if one.function.name == wanted), None)
@@ -243,7 +245,7 @@ def _catalogue(request: Request, visitor: Visitor) -> list[Description]:
     _ = translator(request)
     centres: Centres = request.app.state.centres
     try:
-        return sorted(newest(centres.catalogue(visitor)).values(), key=lambda one: one.title.lower())
+        return list(newest(centres.catalogue(visitor)).values())
     except (BridgeError, BridgeSettingsError):
         raise HTTPException(
             HTTPStatus.SERVICE_UNAVAILABLE,

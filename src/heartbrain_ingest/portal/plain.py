@@ -71,9 +71,15 @@ def words_of(request: Request, stand: Stand, _: Translate, *, responsible: str) 
     """
     tone, text = _TEXTS[request.status]
     text = _(text)
-    if request.status is Status.RUNNING and stand.is_waiting is not None:
-        text = _("waiting at the computing centre") if stand.is_waiting else _("running")
-    if stand.place is not None and request.status in {Status.SENT, Status.SUBMITTING, Status.RUNNING}:
+    # Nobody but a program that runs tells how far it is.
+    is_waiting = False if request.progress else stand.is_waiting
+    if request.status is Status.RUNNING and is_waiting is not None:
+        text = _("waiting at the computing centre") if is_waiting else _("running")
+    if (
+        stand.place is not None
+        and not request.progress
+        and request.status in {Status.SENT, Status.SUBMITTING, Status.RUNNING}
+    ):
         text = _("%(state)s, %(place)s in line") % {"state": text, "place": ordinal(stand.place, _)}
     said = _said(request)
     return Words(tone=tone, text=text, detail=translate(said, _), advice=_advice(request, said, _, responsible))
@@ -227,8 +233,14 @@ def _patterns() -> Sequence[tuple[re.Pattern[str], str]]:
 
 
 def translate(said: str, _: Translate) -> str:
-    """Give what a program said in the visitor's language, as far as it is a text that we know."""
+    """Give what a program said in the visitor's language, as far as its parts are texts that we know."""
     for pattern, text in _patterns():
         if match := pattern.fullmatch(said):
             return _(text) % {name: translate(part, _) for name, part in match.groupdict().items()}
+    if said.endswith("."):
+        return translate(said[:-1], _) + "."
+    for between in ("; ", ": "):
+        head, found, rest = said.partition(between)
+        if found:
+            return f"{translate(head, _)}{between}{translate(rest, _)}"
     return said

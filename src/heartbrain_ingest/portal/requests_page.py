@@ -9,7 +9,7 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -124,7 +124,16 @@ def _change(request: Request, words: Mapping[str, str]) -> Response:
             _("Left as it is, because it is over or changed at this moment: %(count)s.") % {"count": left},
             failed=True,
         )
-    return go(f"/requests/{rows[0].request.name}") if "one" in words and rows[0].request.name else go("/requests")
+    return go(_page_before(request))
+
+
+def _page_before(request: Request) -> str:
+    """Give the page of requests that the visitor came from."""
+    before = urlsplit(request.headers.get("referer", ""))
+    is_ours = before.path == "/requests" or before.path.startswith("/requests/")
+    if not is_ours or before.netloc != request.headers.get("host"):
+        return "/requests"
+    return urlunsplit(("", "", before.path, before.query, ""))
 
 
 def look(request: Request, requests: Sequence[Asked]) -> tuple[list[Line], datetime | None]:
