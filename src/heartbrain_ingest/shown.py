@@ -133,6 +133,11 @@ def _outcome_lines(report: RunReport) -> list[str]:
                 lines.append(f"          {issue.action}")
     total = sum(report.outcomes.values())
     lines.append(f"  {total:6d}  together: the ledger adds up.")
+    elsewhere = sorted(code for code in report.kept_back if ("quarantined", code) not in report.outcomes)
+    if elsewhere:
+        lines.append("Kept back, of sessions whose files are in this inbox no more or in another one:")
+    for code in elsewhere:
+        lines += [f"  {report.kept_back[code]:6d}  {code}: {ISSUES[code].meaning}", f"          {ISSUES[code].action}"]
     return lines
 
 
@@ -156,6 +161,7 @@ def report_data(report: RunReport) -> dict[str, Any]:
         ],
         "warnings": dict(sorted(report.warnings.items())),
         "refused": dict(sorted(report.refused.items())),
+        "kept_back": dict(sorted(report.kept_back.items())),
         "requests": dict(sorted(report.requests.items())),
         "trouble": report.trouble,
         "seconds": round(report.seconds, 3),

@@ -22,6 +22,7 @@ import pytest
 from heartbrain_ingest.filesystem import publish
 from heartbrain_ingest.lock import LOCK_NAME, Owner, lock_owner
 from heartbrain_ingest.settings import load_settings
+from heartbrain_ingest.shown import report_lines
 from tests.pipeline.conftest import TakenIn
 from tests.pipeline.scans import make_slice, write, write_series
 from tests.pipeline.site import PROGRAM, Done, Site
@@ -362,3 +363,4 @@ def test_copies_of_an_instance_that_are_gone_with_their_disk_refuse_their_sessio
     report = site.take_in()
     assert (len(report.published), dict(report.refused)) == (1, {"UNREADABLE_FILE": 1})
     assert set(site.fates(disk).values()) == {("quarantined", "UNREADABLE_FILE")}
+    assert any(line.split()[:2] == ["5", "UNREADABLE_FILE:"] for line in report_lines(report))
