@@ -61,6 +61,10 @@ def test_a_function_runs_and_its_page_tells_so_without_being_loaded_again(
     page.evaluate("window.isTheSamePage = true")
     state = page.locator(".state")
     expect(state.get_by_text(re.compile("at the computing centre|running"))).to_be_visible(timeout=_MOMENT)
+    # Another tab comes to the front, and this one again.
+    for is_hidden in ("true", "false"):
+        page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {is_hidden}, configurable: true}})")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(state.get_by_text("finished")).to_be_visible(timeout=_MOMENT)
     expect(state.get_by_role("link", name="See the result")).to_be_visible()
     assert page.evaluate("window.isTheSamePage") is True

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 from heartbrain_ingest.errors import HeartbrainError
-from heartbrain_ingest.portal.visitors import Cache, Visitor
+from heartbrain_ingest.portal.patience import Patience
+from heartbrain_ingest.portal.visitors import Visitor
 from heartbrain_ingest.postprocessing import bridge
 from heartbrain_ingest.postprocessing.inputs import InputReader
 from heartbrain_ingest.postprocessing.routes import is_in_use, routes_of
@@ -23,7 +24,7 @@ from hpc_bridge.schedulers.base import Phase
 from hpc_bridge.schedulers.slurm import phase_of
 
 _LOG = logging.getLogger(__name__)
-_CATALOGUE_SECONDS, _QUEUE_SECONDS, _TRANSPORT_SECONDS = 20.0, 3.0, 300.0
+_CATALOGUE_SECONDS, _QUEUE_SECONDS = 20.0, 3.0
 #: An agent that is well says so every five minutes.
 SILENT_AFTER = timedelta(minutes=12)
 
@@ -63,7 +64,8 @@ class Centres:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._routes = routes_of(settings)
-        self._kept = Cache()
+        self._kept = Patience()
+        self._transports: dict[str, BucketTransport] = {}
 
     @cached_property
     def reader(self) -> InputReader:
@@ -78,13 +80,15 @@ class Centres:
         BridgeSettingsError
             When the settings do not fit.
         BridgeError
-            When the bucket does not answer.
+            When the bucket does not work.
+        SlowError
+            When it does not answer in time.
         """
         route = route_for(self._routes, visitor.name, lambda: visitor.roles)
         if route is None or not is_in_use(self._settings):
             return []
         return self._kept.get(
-            ("catalogue", route.name), lambda: self._transport(route).catalogue(), seconds=_CATALOGUE_SECONDS
+            ("catalogue", route.name), lambda: self._transport(route).catalogue(), keep=_CATALOGUE_SECONDS
         )
 
     def queue(self, ranks: Mapping[str, int]) -> Queue:
@@ -100,7 +104,11 @@ class Centres:
         if not is_in_use(self._settings):
             return Queue()
         for route in self._routes:
-            jobs, agents = self._kept.get(("queue", route.name), lambda: self._ask(route), seconds=_QUEUE_SECONDS)  # noqa: B023 - called at once
+            try:
+                jobs, agents = self._kept.get(("queue", route.name), partial(self._ask, route), keep=_QUEUE_SECONDS)
+            except (BridgeError, HeartbrainError, OSError) as problem:
+                _LOG.warning("%s: %s", route.name, problem)
+                continue
             stands |= line_up(jobs, agents, ranks)
             heard = max((agent.at for agent in agents), default=None)
             if jobs and heard is not None and heard + SILENT_AFTER < datetime.now(UTC):
@@ -108,17 +116,13 @@ class Centres:
         return Queue(stands=stands, silent_since=min(silent, default=None))
 
     def _ask(self, route: Route) -> tuple[dict[str, JobStatus], list[AgentReport]]:
-        try:
-            transport = self._transport(route)
-            return transport.status(), transport.agents()
-        except (BridgeError, HeartbrainError, OSError) as problem:
-            _LOG.warning("%s: %s", route.name, problem)
-            return {}, []
+        transport = self._transport(route)
+        return transport.status(), transport.agents()
 
     def _transport(self, route: Route) -> BucketTransport:
-        return self._kept.get(
-            ("transport", route.name), lambda: bridge.open_transport(self._settings, route), seconds=_TRANSPORT_SECONDS
-        )
+        if route.name not in self._transports:
+            self._transports[route.name] = bridge.open_transport(self._settings, route)
+        return self._transports[route.name]
 
 
 #: The order in which waiting jobs go on: what is nearest to running comes first.

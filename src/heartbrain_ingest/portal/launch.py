@@ -24,6 +24,7 @@ from heartbrain_ingest.portal.following import read_by_names
 from heartbrain_ingest.portal.forms import Field, make_fields, read_form
 from heartbrain_ingest.portal.kinds import PLAIN
 from heartbrain_ingest.portal.pages import Translate, go, logged_in, render, settings_of, tell, translator
+from heartbrain_ingest.portal.patience import SlowError
 from heartbrain_ingest.portal.plain import duration, size, translate
 from heartbrain_ingest.portal.rights import is_refusal, may_change
 from heartbrain_ingest.portal.selections import Selection, read_selection
@@ -246,7 +247,7 @@ def _catalogue(request: Request, visitor: Visitor) -> list[Description]:
     centres: Centres = request.app.state.centres
     try:
         return list(newest(centres.catalogue(visitor)).values())
-    except (BridgeError, BridgeSettingsError):
+    except (BridgeError, BridgeSettingsError, SlowError):
         raise HTTPException(
             HTTPStatus.SERVICE_UNAVAILABLE,
             _("The computing centre can't be asked at the moment. Try again in a minute; if it lasts, tell %(who)s.")

@@ -25,6 +25,7 @@ from heartbrain_ingest.portal.files import find_published
 from heartbrain_ingest.portal.following import Line
 from heartbrain_ingest.portal.forms import unit_words
 from heartbrain_ingest.portal.pages import go, logged_in, render, settings_of, tell, translator
+from heartbrain_ingest.portal.patience import SlowError
 from heartbrain_ingest.portal.rights import is_refusal, may_change
 from heartbrain_ingest.postprocessing import bridge
 from heartbrain_ingest.postprocessing.errors import BridgeSettingsError
@@ -176,7 +177,7 @@ def _catalogue(request: Request) -> list[Description]:
     centres: Centres = request.app.state.centres
     try:
         return centres.catalogue(logged_in(request))
-    except (BridgeError, BridgeSettingsError):
+    except (BridgeError, BridgeSettingsError, SlowError):
         return []  # the pages do without titles
 
 
