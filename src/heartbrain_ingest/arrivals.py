@@ -295,6 +295,9 @@ class Arrivals:
                 self._assign_recording(row)
             for row in tables:
                 self._assign_table(row)
+            for file, delivery in self._ledger.orphaned_tables():
+                self._ledger.settle([(file, Outcome.WAITING, None, None, None)])
+                self._ledger.set_state(delivery, DeliveryState.WAITING)
 
     def _assign_session(self, key: str, fresh: _Fresh) -> None:
         known = self._ledger.visits(key)

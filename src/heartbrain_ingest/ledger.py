@@ -190,6 +190,16 @@ class Ledger(LedgerFile):
         ).fetchone()
         return row is None
 
+    def orphaned_tables(self) -> list[tuple[int, int]]:
+        """Give (file, delivery) of a copy of each laboratory table that was taken away before it was published."""
+        cursor = self._connection.execute(
+            "SELECT MIN(files.id), delivery FROM files JOIN deliveries ON deliveries.id = delivery"
+            " JOIN seen USING (path) WHERE files.code = 'DUPLICATE_TABLE' AND revision = 0 AND NOT EXISTS"
+            " (SELECT 1 FROM files AS other WHERE other.delivery = files.delivery"
+            " AND COALESCE(other.code, '') NOT IN ('FILE_GONE', 'DUPLICATE_TABLE')) GROUP BY delivery"
+        )
+        return [(row[0], row[1]) for row in cursor]
+
     def part_recordings(self, delivery: int) -> None:
         """Take the recordings that wait out of a session that will not come; another one may."""
         self._connection.execute(

@@ -343,3 +343,19 @@ def test_of_two_copies_of_a_recording_that_come_together_one_is_published(site: 
         ("ignored", "DUPLICATE_RECORDING"),
         ("stored", None),
     ]
+
+
+def test_a_copy_of_a_table_takes_the_place_of_one_that_was_taken_away_before_it_was_published(
+    site: Site, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "study")
+    site.take_in(tmp_path / "study")
+    line = f"{PATIENT};04.05.2023 08:15;Serum;Kalium;4,9;mmol/l"
+    for name in ("a.csv", "b.csv"):
+        lab_table(site.inbox, name, line, written=1_900_000_000)
+    assert site.take_in().waiting == 1
+    (site.inbox / "a.csv").unlink()
+    (site.inbox / ".complete").touch()
+    report = site.take_in()
+    assert len(report.published) == 1
+    assert site.fates() == {"a.csv": ("ignored", "FILE_GONE"), "b.csv": ("stored", None)}
