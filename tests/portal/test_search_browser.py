@@ -141,6 +141,7 @@ def test_the_form_works_without_a_script(browser: Browser, address: str) -> None
     assert re.match(r"\d+ records?", page.locator("#found-status").inner_text())
     page.get_by_role("link", name="MeasuredValue").click()
     assert page.locator("th[aria-sort=ascending]").inner_text().startswith("MeasuredValue")
+    page.goto(f"{address}/?query=FIND+T1WeightedImage")
     page.locator("input[name=ids]").first.check()
     page.get_by_role("button", name="Run a function on the ticked ones").click()
     assert "/run?ids=" in page.url

@@ -18,7 +18,7 @@ from heartbrain_ingest.portal.visitors import Visitor, acting_as
 from linkahead_embedded.bootstrap import close_application
 from tests.portal.many import GeneratedSite, Watch, watch
 from tests.portal.site import Visit
-from tests.portal.test_search import ask, status, table
+from tests.portal.test_search import ask, ids_of, names, status
 
 HUNDRED, TEN_THOUSAND = "FIND T2WeightedImage", "FIND T1WeightedImage"
 SCRIPT = "<script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -94,13 +94,13 @@ def test_the_first_page_asks_linkahead_for_nothing(carl: Visit, watched: Watch) 
 
 
 def test_sorting_asks_once_for_the_column_and_keeps_the_order_for_both_directions(carl: Visit, watched: Watch) -> None:
-    _, first = table(ask(carl, TEN_THOUSAND, "&sort=EchoTime&columns=EchoTime"))
+    first = names(ask(carl, TEN_THOUSAND, "&sort=EchoTime&columns=EchoTime"))
     # The sample, the page, and the column in pages of its own.
     assert watched.take()[0] == 2 + 10_000 // 2_000
-    _, last = table(ask(carl, TEN_THOUSAND, "&sort=-EchoTime&columns=EchoTime"))
+    last = names(ask(carl, TEN_THOUSAND, "&sort=-EchoTime&columns=EchoTime"))
     assert watched.take()[0] == 1
-    assert [row[2] for row in first[:2]] == ["T1WeightedImage 009999", "T1WeightedImage 009998"]
-    assert [row[2] for row in last[:2]] == ["T1WeightedImage 000000", "T1WeightedImage 000001"]
+    assert first[:2] == ["T1WeightedImage 009999", "T1WeightedImage 009998"]
+    assert last[:2] == ["T1WeightedImage 000000", "T1WeightedImage 000001"]
 
 
 def test_too_many_records_to_sort_are_shown_unsorted_and_that_is_said(
@@ -112,11 +112,11 @@ def test_too_many_records_to_sort_are_shown_unsorted_and_that_is_said(
     fresh(carl)
     page = ask(carl, TEN_THOUSAND, "&sort=-EchoTime")
     assert "too many records to sort them by this column: at most 9,999" in page
-    assert table(page)[1][0][2] == "T1WeightedImage 000000"
+    assert names(page)[0] == "T1WeightedImage 000000"
     assert "aria-sort" in page
     assert 'aria-sort="descending"' not in page
     # The order of the numbers needs no sorting.
-    assert table(ask(carl, TEN_THOUSAND, "&sort=-id"))[1][0][2] == "T1WeightedImage 009999"
+    assert names(ask(carl, TEN_THOUSAND, "&sort=-id"))[0] == "T1WeightedImage 009999"
 
 
 def test_the_number_of_records_is_shown_and_all_pages_can_be_reached(carl: Visit) -> None:
@@ -141,7 +141,7 @@ def test_a_table_does_not_become_formulas(carl: Visit, site: GeneratedSite) -> N
 
 
 def site_visits(visit: Visit) -> list[int]:
-    return [int(one) for one in re.findall(r'name="ids" value="(\d+)"', ask(visit, "FIND Session"))]
+    return [int(one) for one in ids_of(visit, "FIND Session")]
 
 
 def steward(visit: Visit, act: object) -> object:
@@ -235,7 +235,7 @@ def test_a_record_that_is_denied_to_one_visitor_never_shows_up_for_her(site: Gen
                 assert secret not in without_chrome(for_leo.text), (address, secret)
     assert status(clara.get("/?query=COUNT+FLAIRImage").text) == "2 records"
     assert status(leo.get("/?query=COUNT+FLAIRImage").text) == "1 record"
-    assert [row[2] for row in table(leo.get(addresses[1]).text)[1]] == ["open image"]
+    assert names(leo.get(addresses[1]).text) == ["open image"]
     assert [one["text"] for one in clara.get(addresses[8]).json()] == ["sub-HIDDEN01"]
     assert leo.get(addresses[8]).json() == []
 
@@ -263,8 +263,8 @@ def test_a_record_that_is_denied_between_two_pages_is_gone_from_a_sorted_table(s
     ids = steward(leo, insert)
     assert isinstance(ids, list)
     page = ask(leo, "FIND PDWeightedImage", "&sort=acq")
-    assert [row[2] for row in table(page)[1]] == ["image 0", "image 1", "image 2"]
+    assert names(page) == ["image 0", "image 1", "image 2"]
     steward(leo, lambda: deny(ids[1]))
     page = ask(leo, "FIND PDWeightedImage", "&sort=acq")
-    assert [row[2] for row in table(page)[1]] == ["image 0", "image 2"]
+    assert names(page) == ["image 0", "image 2"]
     assert "image 1" not in page

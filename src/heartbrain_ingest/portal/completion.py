@@ -211,7 +211,7 @@ def suggest(
         found = [(_written(one.name), _told(one)) for one in _properties(model, place.kind)]
     elif place.expected is Expected.VALUE and (prop := _named(model, place.name)) is not None:
         texts = ("TRUE", "FALSE") if prop.element == "BOOLEAN" else values(place.kind, prop, place.begun)
-        found = [(one if _is_number(one) or prop.element == "BOOLEAN" else quote(one), _told(prop)) for one in texts]
+        found = [(one if _is_number(one) or prop.element == "BOOLEAN" else quote(one), "") for one in texts]
     words = [(one, "") for one in _WORDS[place.expected]]
     matching = _matching(found + words, place.begun)
     return [Suggestion(text=text, detail=detail[:120], start=place.start, end=end) for text, detail in matching[:MOST]]
@@ -265,7 +265,8 @@ def _named(model: DataModel, name: str) -> Property | None:
 
 
 def _told(prop: Property) -> str:
-    return f"{prop.unit} · {prop.description}" if prop.unit else prop.description
+    told = prop.description.partition(" (")[0]
+    return f"{prop.unit} · {told}" if prop.unit else told
 
 
 def _written(name: str) -> str:

@@ -118,6 +118,8 @@ def find_page(
     total = sample.total
     start = min(start, max(total - 1, 0) // size * size)
     if sorting.column != BY_ID:
+        if total > MOST_SORTED:
+            raise TooManyToSortError
         order = _order(visitor, question, sorting)
         total = len(order)
         entities = _in_order(list(order[start : start + size]), columns)
@@ -205,8 +207,7 @@ def _sorted_ids(question: Question, column: str) -> tuple[array[int], array[int]
     start, total = 0, 1
     while start < total:
         total, root = retrieve_xml(f"SELECT {selector} FROM {question.target}", start, _SORT_PAGE)
-        if total > MOST_SORTED:
-            raise TooManyToSortError
+        total = min(total, MOST_SORTED)
         for one in root:
             if one.get("id") is None:
                 continue

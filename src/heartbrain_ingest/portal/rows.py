@@ -17,6 +17,7 @@ _SCALARS = frozenset({"TEXT", "DOUBLE", "INTEGER", "BOOLEAN", "DATETIME"})
 #: Pictures of a record, the best first; an analysis has one among its output.
 PICTURES = ("PlanesPicture", "MeanPicture", "TracePicture", "TSNRPicture")
 OUTPUT = "OutputFiles"
+_DRAWING = "TracePicture"
 #: Shown without being asked for, in this order, where records have them.
 _LEADING = (
     *("Subject", "Session.Date", "Session.Age", "Function", "Status", "StatusMessage", "RequestTime"),
@@ -77,6 +78,8 @@ class Row:
     cells: tuple[Cell, ...]
     #: Entity whose picture is shown; 0 without one.
     picture: int = 0
+    #: Whether the picture is drawn in dark lines, for a light ground.
+    is_drawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,7 @@ def make_rows(entities: Sequence[Any], columns: Sequence[str]) -> tuple[tuple[Co
             kinds=tuple(str(parent.name) for parent in entity.get_parents() if parent.name),
             cells=tuple(_cell(values, column, known) for values, column in zip(row, shown, strict=True)),
             picture=_picture(entity),
+            is_drawn=_property(entity, _DRAWING) is not None,
         )
         for entity, row in zip(entities, found, strict=True)
     )

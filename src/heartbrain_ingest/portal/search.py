@@ -27,11 +27,19 @@ from heartbrain_ingest.portal.found import (
 from heartbrain_ingest.portal.kinds import N_, choices, plain_name
 from heartbrain_ingest.portal.pages import Translate, language_of, logged_in, render, settings_of, translator
 from heartbrain_ingest.portal.questions import MOST_LETTERS, Question, place_of_error, read_question
-from heartbrain_ingest.portal.rows import MOST_COLUMNS
+from heartbrain_ingest.portal.rows import MOST_COLUMNS, Column
 from heartbrain_ingest.portal.search_form import Form, fields_of, read_form
 from heartbrain_ingest.portal.visitors import Visitor
 
 SIZES = (25, 50, 100, 200)
+_HEADS = {
+    "Subject": N_("Subject"),
+    "Date": N_("Date"),
+    "Age": N_("Age"),
+    "Sex": N_("Sex"),
+    "Function": N_("Function"),
+    "Status": N_("Status"),
+}
 _MOST_PAGE = 10_000_000
 #: What an address may hold; all else in it is left out of the addresses that a page leads to.
 _QUESTION = ("query", "kind", "subject", "since", "until", "property", "low", "high", "word", "text")
@@ -177,9 +185,11 @@ def show_search(request: Request) -> Response:
         **_form_facts(asked.form, model, _),
         examples=[(_(text), query, f"/?query={quote(query, safe='')}") for text, query in EXAMPLES],
         kind_name=lambda names: plain_name(names[0], model, _) if names else "",
+        # Functions work on images and recordings.
+        is_usable=page is not None and any(model.is_a(row.kinds, "Acquisition") for row in page.rows),
         is_images=page is not None and bool(page.rows) and all(model.is_a(row.kinds, "MRImage") for row in page.rows),
         described=lambda name: model.properties[name].description if name in model.properties else "",
-        label=lambda path: path.replace("Session.", "").replace(".", " \N{RIGHTWARDS ARROW} "),
+        head=lambda column: _head(column, _),
         saved=request.query_params.get("saved", "")[:200],
         most_columns=MOST_COLUMNS,
     )
@@ -195,6 +205,15 @@ def show_form(request: Request) -> Response:
         "search_form.html",
         **_form_facts(form, model, _),
     )
+
+
+def _head(column: Column, _: Translate) -> str:
+    """Give the head of a column: a property's own name, which is the one to ask for, but for what everybody knows."""
+    name = column.name.removeprefix("Session.")
+    if name in _HEADS:
+        return _(_HEADS[name])
+    shown = name.replace(".", " \N{RIGHTWARDS ARROW} ")
+    return f"{shown} ({column.unit})" if column.unit else shown
 
 
 def _form_facts(form: Form, model: DataModel, _: Translate) -> dict[str, Any]:

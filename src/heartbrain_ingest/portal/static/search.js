@@ -125,6 +125,11 @@
     part.querySelectorAll("table").forEach(ticks);
   }
 
+  // What goes wrong in place is shown on a page of its own.
+  document.addEventListener("htmx:responseError", (event) => {
+    const link = event.detail.elt.closest("#results a[href]");
+    if (link) location.assign(link.href);
+  });
   document.addEventListener("DOMContentLoaded", () => wake(document));
   document.addEventListener("htmx:load", (event) => wake(event.detail.elt));
 })();
