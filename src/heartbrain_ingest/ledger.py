@@ -194,8 +194,8 @@ class Ledger(LedgerFile):
         """Give (file, delivery) of a copy of each laboratory table that was taken away before it was published."""
         cursor = self._connection.execute(
             "SELECT MIN(files.id), delivery FROM files JOIN deliveries ON deliveries.id = delivery"
-            " JOIN seen USING (path) WHERE outcome = ? AND files.code = 'DUPLICATE_TABLE' AND revision = 0 AND NOT EXISTS"
-            " (SELECT 1 FROM files AS other WHERE other.delivery = files.delivery"
+            " JOIN seen USING (path) WHERE outcome = ? AND files.code = 'DUPLICATE_TABLE' AND revision = 0"
+            " AND NOT EXISTS (SELECT 1 FROM files AS other WHERE other.delivery = files.delivery"
             " AND COALESCE(other.code, '') NOT IN ('FILE_GONE', 'DUPLICATE_TABLE')) GROUP BY delivery",
             (Outcome.IGNORED,),
         )
