@@ -112,3 +112,13 @@ def test_the_diary_names_who_came_and_went_and_is_for_the_steward_alone(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert [(line["user"], line["action"]) for line in lines[-2:]] == [("clara", "log in"), ("clara", "log out")]
+
+
+def test_files_of_the_portal_travel_packed_and_pages_do_not(clara: Visit) -> None:
+    page = clara.get("/", headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in page.headers
+    script = re.search(r'src="(/static/[^"]+)"', page.text)
+    assert script is not None
+    packed = clara.get(script[1], headers={"accept-encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["cache-control"] == "public, max-age=31536000"
