@@ -19,7 +19,7 @@ QUESTIONS = (
 class Researcher(HttpUser):
     """Logs in, asks, turns pages, looks at records."""
 
-    wait_time = between(0.5, 1.5)
+    wait_time = between(1, 5)
     records: tuple[str, ...] = ()
 
     def on_start(self) -> None:
