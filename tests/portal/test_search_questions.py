@@ -184,7 +184,7 @@ def test_what_begins_so_is_suggested_first_with_what_it_is() -> None:
     text = "FIND T1WeightedImage WITH rep"
     found = suggest(place_in(text, MODEL), len(text), MODEL, NO_VALUES)
     assert [(one.text, one.detail, one.start, one.end) for one in found] == [
-        ("RepetitionTime", "s · Time to the next one (BIDS)", 26, 29)
+        ("RepetitionTime", "s · Time to the next one", 26, 29)
     ]
 
 
