@@ -32,6 +32,7 @@ def site(sample_site: SampleSite) -> SampleSite:
     _ingest(sample_site)
     codes = {group.code for group in listed(sample_site.settings)}
     assert "EMPTY_FILE" in codes
+    sample_site.centre.tick()
     return sample_site
 
 

@@ -20,8 +20,6 @@ from heartbrain_ingest.postprocessing.users import route_for
 from heartbrain_ingest.settings import Route, Settings
 from hpc_bridge.errors import BridgeError
 from hpc_bridge.protocol import Description, State
-from hpc_bridge.schedulers.base import Phase
-from hpc_bridge.schedulers.slurm import phase_of
 
 _LOG = logging.getLogger(__name__)
 _CATALOGUE_SECONDS, _QUEUE_SECONDS = 20.0, 3.0
@@ -50,6 +48,16 @@ class Queue:
     def stand(self, job: str) -> Stand:
         """Give where a job stands."""
         return self.stands.get(job, Stand())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What was heard of the agents that one route leads to."""
+
+    route: str
+    agents: tuple[AgentReport, ...] = ()
+    #: Why nothing can be said.
+    trouble: str = ""
 
 
 class Centres:
@@ -115,6 +123,17 @@ class Centres:
                 silent.append(heard)
         return Queue(stands=stands, silent_since=min(silent, default=None))
 
+    def heard(self) -> list[Heard]:
+        """Give what was last heard of all agents; a bucket that does not answer holds nobody up."""
+        found: list[Heard] = []
+        for route in self._routes if is_in_use(self._settings) else ():
+            try:
+                _, agents = self._kept.get(("queue", route.name), partial(self._ask, route), keep=_QUEUE_SECONDS)
+                found.append(Heard(route=route.name, agents=tuple(agents)))
+            except (BridgeError, HeartbrainError, OSError) as problem:
+                found.append(Heard(route=route.name, trouble=(str(problem).splitlines() or [""])[0]))
+        return found
+
     def _ask(self, route: Route) -> tuple[dict[str, JobStatus], list[AgentReport]]:
         transport = self._transport(route)
         return transport.status(), transport.agents()
@@ -152,9 +171,9 @@ def line_up(jobs: Mapping[str, JobStatus], agents: Sequence[AgentReport], ranks:
         if status.state not in _STAGES or status.cancel_wished:
             continue
         if status.state is State.RUNNING:
-            phase = _phase(said.get(job, ""))
-            stands[job] = Stand(is_waiting=None if phase is None else phase is Phase.WAITING)
-            if phase is not Phase.WAITING:
+            is_waiting = _is_waiting(said.get(job, ""))
+            stands[job] = Stand(is_waiting=is_waiting)
+            if not is_waiting:
                 continue
             is_order_known &= job in ranks
         line.append((_STAGES.index(status.state), ranks.get(job, 0) if status.state is State.RUNNING else 0, job))
@@ -164,8 +183,10 @@ def line_up(jobs: Mapping[str, JobStatus], agents: Sequence[AgentReport], ranks:
     return stands
 
 
-def _phase(state: str) -> Phase | None:
-    """Read what an agent says of a job: a word of its batch system, or a phase."""
-    if not state or state == "unknown":
-        return None
-    return Phase(state) if state in {phase.value for phase in Phase} else phase_of(state)
+#: What agents pass on from their batch systems for a job that has not begun.
+_WAITING = frozenset({"waiting", "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"})
+
+
+def _is_waiting(state: str) -> bool | None:
+    """Read what an agent says of a job; None where it says nothing."""
+    return None if state in {"", "unknown"} else state.partition(" ")[0].rstrip("+") in _WAITING

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -129,6 +129,7 @@ def _environment(language: str) -> Environment:
     return environment
 
 
+@lru_cache(maxsize=4096, typed=True)  # a page writes hundreds, most of them again and again
 def _number(value: float | None, language: str) -> str:
     if value is None:
         return _NOTHING

@@ -18,33 +18,14 @@ from starlette.routing import Route
 from heartbrain_ingest import quarantine
 from heartbrain_ingest.errors import HeartbrainError
 from heartbrain_ingest.overview import Status, Waiting, site_status
+from heartbrain_ingest.portal.centres import SILENT_AFTER, Centres
 from heartbrain_ingest.portal.diary import note
 from heartbrain_ingest.portal.pages import Translate, go, logged_in, render, settings_of, tell, translator
-from heartbrain_ingest.postprocessing.bridge import open_transport
-from heartbrain_ingest.postprocessing.routes import is_in_use, routes_of
-from heartbrain_ingest.postprocessing.transports.base import AgentReport
 from heartbrain_ingest.runs import last_runs
 from heartbrain_ingest.settings import Settings
-from hpc_bridge.errors import BridgeError
 
-#: An agent that said nothing for so long is asleep or gone; a heartbeat comes every five minutes. Unit: seconds.
-_SILENT = 900.0
 #: Less room than this, as a share of the disk, wants attention.
 _LITTLE_ROOM = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Centre:
-    """A way to a computing centre and who answers there."""
-
-    route: str
-    agents: tuple[AgentReport, ...] = ()
-    #: Why nothing can be said.
-    trouble: str = ""
-
-    def is_silent(self, agent: AgentReport, now: datetime) -> bool:
-        """Tell whether an agent said nothing for too long."""
-        return (now - agent.at).total_seconds() > _SILENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +47,7 @@ def show(request: Request) -> Response:
     _only_stewards(request)
     settings = settings_of(request)
     _ = translator(request)
+    centres: Centres = request.app.state.centres
     with_files = "files" in request.query_params
     status = site_status(settings, with_requests=False)
     if with_files:
@@ -79,8 +61,8 @@ def show(request: Request) -> Response:
         waiting=[(one, _waiting_words(one, status, _)) for one in status.waiting],
         groups=quarantine.listed(settings, with_files=with_files),
         with_files=with_files,
-        centres=_centres(settings),
-        now=datetime.now(UTC),
+        centres=centres.heard(),
+        heard_since=datetime.now(UTC) - SILENT_AFTER,
         disks=_disks(settings),
     )
 
@@ -141,19 +123,6 @@ def _waiting_words(one: Waiting, status: Status, _: Translate) -> str:
         "quiet": round(one.quiet_s / 60),
         "needed": round(status.quiet_s / 60),
     }
-
-
-def _centres(settings: Settings) -> list[Centre]:
-    if not is_in_use(settings):
-        return []
-    found: list[Centre] = []
-    for route in routes_of(settings):
-        try:
-            agents = open_transport(settings, route).agents()
-            found.append(Centre(route=route.name, agents=tuple(agents)))
-        except (BridgeError, HeartbrainError, OSError) as problem:
-            found.append(Centre(route=route.name, trouble=str(problem).splitlines()[0]))
-    return found
 
 
 def _disks(settings: Settings) -> list[Disk]:

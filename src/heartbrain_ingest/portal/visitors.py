@@ -47,6 +47,8 @@ class Cache:
         now = time.monotonic()
         with self._lock:
             known = self._kept.get(key)
+            if known is not None:
+                self._kept.move_to_end(key)
         if known is not None and known[0] > now:
             found: T = known[1]
             return found
