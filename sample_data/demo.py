@@ -54,6 +54,10 @@ def main(folder: Path) -> None:
     relative = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
     say(
         f"""
+The same in a browser, where one click has something computed:
+  {relative} serve --settings {settings} --exchange      name and password: {folder}/state/first-login.txt
+  {relative.with_name("hpc-bridge")} watch --home {folder}/centre      the computing centre, in a second terminal
+
 What to try next (export HEARTBRAIN_SETTINGS={settings}):
   {relative} query "FIND DiffusionWeightedImage WITH BValues > 500"
   {relative} query "FIND LaboratoryMeasurement WITH Analyte = creatinine AND ReferenceFlag = H"
