@@ -10,8 +10,11 @@ from linkahead.queries import query
 from heartbrain_ingest.postprocessing import bridge, registration
 from heartbrain_ingest.postprocessing.errors import BridgeSettingsError
 from heartbrain_ingest.postprocessing.transports.bucket import BucketTransport
+from heartbrain_ingest.postprocessing.users import Users
 from heartbrain_ingest.settings import Settings, load_settings
 from hpc_bridge.errors import BucketError
+from linkahead_embedded.accounts import set_account
+from linkahead_embedded.bootstrap import open_application
 from tests.postprocessing.conftest import Bridged, Centre, facts, make_centre, requests, status
 
 SETTINGS = """
@@ -97,3 +100,38 @@ def test_one_bucket_that_does_not_work_does_not_stop_the_others(
     assert (report.sent, len(report.troubles)) == (1, 1)
     assert report.troubles[0].startswith("ada: ")
     assert status(name)[0] == "sent"
+
+
+GROUPS = """
+bridge:
+  routes:
+    - {name: research, groups: [researcher], bucket: {kind: folder, folder: bucket-ada}}
+    - {name: ward, users: [leo], bucket: {kind: folder, folder: bucket-bob}}
+"""
+
+
+def test_a_group_is_a_role_of_linkahead(bridged: Bridged) -> None:
+    application = open_application(bridged.settings.database)
+    for name, role in (("clara", "researcher"), ("leo", "readonly"), ("mia", "readonly")):
+        set_account(application, name, "a long password", role)
+    path = bridged.folder / "heartbrain.yml"
+    path.write_text(GROUPS, encoding="utf-8")
+    users = Users(load_settings(path).bridge.routes)
+    assert [users.route_of(name) for name in ("clara", "leo", "mia", "nobody")] == ["research", "ward", None, None]
+
+
+def test_a_request_of_a_group_goes_to_the_groups_bucket(bridged: Bridged) -> None:
+    application = open_application(bridged.settings.database)
+    set_account(application, "clara", "a long password", "researcher")
+    path = bridged.folder / "heartbrain.yml"
+    path.write_text(GROUPS, encoding="utf-8")
+    settings = load_settings(path)
+    centre = make_centre(bridged.folder.parent / "hpc-research", settings, "research", bridged.folder / "bucket-ada")
+    centre.tick()
+    name = ask(settings, "clara")
+    report = bridge.Site(settings).exchange()
+    assert report.sent == 1
+    job = facts(requests(name)[0])["Job"]
+    assert [one.name for one in (bridged.folder / "bucket-ada" / "jobs").iterdir()] == [job]
+    with pytest.raises(BridgeSettingsError, match="no route serves mia"):
+        registration.read_catalogue(settings, "mia")
