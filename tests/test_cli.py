@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from heartbrain_ingest import __version__
 from heartbrain_ingest.cli import main
 from heartbrain_ingest.settings import Settings
+from linkahead_embedded.auth import Gate
+from linkahead_embedded.bootstrap import open_application
 
 PROGRAM = Path(sys.executable).with_name("heartbrain")
 
@@ -71,9 +73,6 @@ def test_init_makes_a_site_whose_identified_folders_only_the_owner_reads(tmp_pat
 
 
 def test_init_lets_one_person_into_the_portal_whose_password_only_the_owner_reads(tmp_path: Path) -> None:
-    from linkahead_embedded.auth import Gate
-    from linkahead_embedded.bootstrap import open_application
-
     shown = CliRunner().invoke(main, ["init", str(tmp_path)], catch_exceptions=False).output
     note = tmp_path / "state" / "first-login.txt"
     assert str(note) in shown
@@ -86,9 +85,6 @@ def test_init_lets_one_person_into_the_portal_whose_password_only_the_owner_read
 
 
 def test_a_user_gets_a_role_and_a_password(tmp_path: Path) -> None:
-    from linkahead_embedded.auth import Gate
-    from linkahead_embedded.bootstrap import open_application
-
     file = str(tmp_path / "linkahead.db")
     runner = CliRunner(env={"HEARTBRAIN_LINKAHEAD_PASSWORD": "one two three"})
     for role in ("readonly", "researcher"):

@@ -25,8 +25,10 @@ class Researcher(HttpUser):
     def on_start(self) -> None:
         """Log in."""
         page = self.client.get("/login").text
-        token = re.search(r'name="csrf" value="(\w+)"', page)[1]
-        form = {"csrf": token, "name": os.environ["PORTAL_USER"], "password": os.environ["PORTAL_PASSWORD"]}
+        token = re.search(r'name="csrf" value="(\w+)"', page)
+        if token is None:
+            raise RuntimeError("no form on the log-in page")
+        form = {"csrf": token[1], "name": os.environ["PORTAL_USER"], "password": os.environ["PORTAL_PASSWORD"]}
         self.client.post("/login", data=form)
 
     @task(6)
