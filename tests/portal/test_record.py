@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 from heartbrain_ingest.crawl.client import db
 from heartbrain_ingest.crawl.model import view_datamodel
@@ -311,6 +315,71 @@ def test_text_that_means_harm_is_shown_as_text(
         assert "<img src=x" not in page
         assert "49" not in re.findall(r"alert\(1\)&gt;(\d+)", page)
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+HOSTILE = ('<p hx-post="/requests/change" hx-trigger="load">', "Share of 100% map", "%(evil)s %n")
+
+
+def test_what_a_property_with_a_file_is_called_is_shown_as_text(clara: Visit) -> None:
+    with as_steward(clara):
+        record = db.Record("hostile names").add_parent("Subject")
+        picture = only(clara, "FIND RECORD T1WeightedImage").get_property("PlanesPicture").value
+        for name in HOSTILE:
+            db.Property(name=name, datatype=db.FILE).insert()
+            record.add_property(name=name, value=picture, datatype=db.FILE)
+        record.insert()
+    for language in ("en", "de"):
+        page = _page(clara, record.id, headers={"accept-language": language})
+        assert "<p hx-post" not in page
+        assert all(f"<td>{escape(name)}</td>" in page for name in HOSTILE)
+
+
+def test_what_a_function_says_of_its_files_is_shown_as_text(clara: Visit, sample_site: SampleSite) -> None:
+    result = only(clara, "FIND RECORD TissueVolumes")
+    with as_steward(clara):
+        path = db.File(id=result.get_property("ResultFile").value).retrieve().path
+    file = sample_site.settings.folders.archive / path.lstrip("/")
+    before = file.read_bytes()
+    said = json.loads(before)
+    assert len(said["Files"]) >= 2
+    for one, role in zip(said["Files"], itertools.cycle(HOSTILE), strict=False):
+        one["role"] = role
+    file.write_text(json.dumps(said), encoding="utf-8")
+    try:
+        page = _page(clara, result.id)
+    finally:
+        file.write_bytes(before)
+    assert "<p hx-post" not in page
+    assert f"<td>{HOSTILE[1]}</td>" in page
+
+
+def test_htmx_does_nothing_that_is_written_in_a_record(clara: Visit) -> None:
+    class Outside(HTMLParser):
+        """Collects what stands in the content and not within `hx-disable`."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.open: list[tuple[str, bool, str]] = []
+            self.found: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            names = dict(attrs)
+            if tag not in {"meta", "link", "img", "input", "br"}:
+                self.open.append((tag, "hx-disable" in names, names.get("id") or ""))
+
+        def handle_endtag(self, tag: str) -> None:
+            while self.open and self.open.pop()[0] != tag:
+                pass
+
+        def handle_data(self, data: str) -> None:
+            ids = [one for _tag, _is_off, one in self.open]
+            if data.strip() and "content" in ids and not any(is_off for _tag, is_off, _id in self.open):
+                self.found.append(ids[ids.index("content") + 1])
+
+    for kind in ("ECGRecording", "IVIMAnalysis"):
+        parser = Outside()
+        parser.feed(_page(clara, only(clara, f"FIND RECORD {kind}").id))
+        assert set(parser.found) <= {"recording"}
 
 
 @pytest.fixture(scope="module")

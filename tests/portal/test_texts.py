@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from jinja2 import Environment, nodes
 
 import heartbrain_ingest.portal
 from heartbrain_ingest.portal.texts import best_language, translations
@@ -49,6 +50,22 @@ def test_every_text_of_the_portal_has_its_german() -> None:
     assert len(texts) > 50
     missing = [one for one, many in texts.items() if len([t for t in german.get(one, ()) if t]) < (2 if many else 1)]
     assert missing == []
+
+
+_GETTEXTS = {"_": 1, "gettext": 1, "ngettext": 2}
+
+
+@pytest.mark.parametrize("template", sorted((PORTAL / "templates").glob("*.html")), ids=lambda one: one.name)
+def test_a_page_translates_only_what_stands_in_it(template: Path) -> None:
+    """What is translated in a page is taken for HTML, so that data would be HTML as well."""
+    tree = Environment(extensions=["jinja2.ext.i18n"]).parse(template.read_text(encoding="utf-8"))  # noqa: S701 - only read
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name in _GETTEXTS:
+            texts = call.args[: _GETTEXTS[call.node.name]]
+            assert texts, f"line {call.lineno}"
+            assert all(isinstance(one, nodes.Const) for one in texts), f"line {call.lineno}"
+    filters = {one.name for one in tree.find_all(nodes.Filter)}
+    assert not filters & {"safe", "forceescape", "_", "gettext"}
 
 
 def test_no_german_is_left_of_texts_that_are_gone() -> None:

@@ -99,10 +99,10 @@ def show_record(request: Request) -> Response:
             return render(request, "record_recording.html", record=record, trace=trace)
     course: Course | None = follow(record) if record.kind == "LaboratoryMeasurement" else None
     known = read([*referred([record], files=False), *referred([record], files=True)])
-    groups, rest = sort_fields(record, known)
-    files = list_files(record, known, roles_of(record, known, archive) if is_result else {})
-    members = list_members(record, model)
-    others = list_referring(record) if not members and not _is_leaf(record, model) else None
+    groups, rest = sort_fields(record, known, _)
+    files = list_files(record, known, roles_of(record, known, archive) if is_result else {}, _)
+    members = list_members(record, model, _)
+    others = list_referring(record, _) if not members and not _is_leaf(record, model) else None
     lineage: Lineage | None = trace_record(record, model, _)
     return render(
         request,

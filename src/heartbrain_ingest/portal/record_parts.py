@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from heartbrain_ingest.portal.entity import Entity, Model, Page, Value, find
 from heartbrain_ingest.portal.files import PICTURES, SHOWN, ending
+from heartbrain_ingest.portal.pages import Translate
 from heartbrain_ingest.portal.record_words import N_
 
 #: Files of a record that its page lists; a segmentation has more than anybody reads.
@@ -215,7 +216,9 @@ class Members:
     question: str
 
 
-def sort_fields(record: Entity, names: Mapping[int, Entity]) -> tuple[tuple[Group, ...], tuple[Field, ...]]:
+def sort_fields(
+    record: Entity, names: Mapping[int, Entity], _: Translate
+) -> tuple[tuple[Group, ...], tuple[Field, ...]]:
     """Put the fields of a record into groups; the second part are all others, by name.
 
     Parameters
@@ -228,12 +231,14 @@ def sort_fields(record: Entity, names: Mapping[int, Entity]) -> tuple[tuple[Grou
     for heading, wanted in GROUPS:
         chosen = tuple(_field(left.pop(name), names) for name in wanted if name in left)
         if chosen:
-            groups.append(Group(heading=heading, fields=chosen))
+            groups.append(Group(heading=_(heading), fields=chosen))
     rest = tuple(_field(left[name], names) for name in sorted(left, key=str.casefold))
     return tuple(groups), rest
 
 
-def list_files(record: Entity, files: Mapping[int, Entity], roles: Mapping[str, str]) -> tuple[GivenFile, ...]:
+def list_files(
+    record: Entity, files: Mapping[int, Entity], roles: Mapping[str, str], _: Translate
+) -> tuple[GivenFile, ...]:
     """List the files of a record: what people look for first, else in the order of its properties.
 
     Parameters
@@ -242,21 +247,21 @@ def list_files(record: Entity, files: Mapping[int, Entity], roles: Mapping[str, 
         What a function says of the files it made, by their paths.
     """
     given = [
-        _given(files[one], value.name, roles.get(files[one].path, ""))
+        _given(files[one], value.name, roles.get(files[one].path, ""), _)
         for value in record.values
         if value.is_file
         for one in value.ids[:MOST_FILES]
         if one in files
     ]
     if record.role == "File":
-        given.append(_given(record, "", ""))
+        given.append(_given(record, "", "", _))
     order = list(_ROLES)
     paths = {one.id: one.path for one in files.values()}
     place = {one.id: order.index(role) for one in given if (role := roles.get(paths.get(one.id, ""), "")) in order}
     return tuple(sorted(given, key=lambda one: (not one.is_main, place.get(one.id, -1))))
 
 
-def list_members(record: Entity, model: Model) -> tuple[Members, ...]:
+def list_members(record: Entity, model: Model, _: Translate) -> tuple[Members, ...]:
     """Give what belongs to a subject, a session, an image, a group; of other records nothing."""
     base = next((one for one in model.line(record.kind) if one in _MEMBERS), None)
     if base is None or record.role != "Record":
@@ -267,25 +272,28 @@ def list_members(record: Entity, model: Model) -> tuple[Members, ...]:
         question = f"SELECT {', '.join(_SELECTED[kind])} FROM {condition}"  # noqa: S608 - LQL of our own words and a number
         page = find(question, most=MOST_MEMBERS)
         if page.total:
-            found.append(Members(heading=heading, kind=kind, page=page, question=f"FIND {condition}"))
+            found.append(Members(heading=_(heading), kind=kind, page=page, question=f"FIND {condition}"))
     return tuple(found)
 
 
-def list_referring(record: Entity) -> Members | None:
+def list_referring(record: Entity, _: Translate) -> Members | None:
     """Give what refers to a record of which nothing more is known."""
     question = f"FIND RECORD WHICH REFERENCES {record.id}"
     page = find(question, most=MOST_MEMBERS // 2)
-    return Members(heading=N_("What refers to it"), kind="", page=page, question=question) if page.total else None
+    heading = _("What refers to it")
+    return Members(heading=heading, kind="", page=page, question=question) if page.total else None
 
 
-def _given(file: Entity, what: str, role: str) -> GivenFile:
+def _given(file: Entity, what: str, role: str, _: Translate) -> GivenFile:
     end = ending(file.file_name)
+    known = _ROLES.get(role) or (_FILES.get(what) if not role else None)
     return GivenFile(
         id=file.id,
         name=file.file_name,
         size=file.size,
         what=what,
-        words=_ROLES.get(role) or role or _FILES.get(what, what),
+        # What a function or the data model calls it is data: only our own words are translated.
+        words=_(known) if known else role or what,
         is_main=bool(role) or what not in _BY_THE_WAY,
         is_shown=end in SHOWN,
         is_picture=end in PICTURES,
