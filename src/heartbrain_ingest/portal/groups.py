@@ -20,7 +20,7 @@ from heartbrain_ingest.portal.asking import retrieve_xml
 from heartbrain_ingest.portal.datamodel import data_model
 from heartbrain_ingest.portal.diary import note
 from heartbrain_ingest.portal.found import found_ids, table
-from heartbrain_ingest.portal.pages import go, language_of, logged_in, render, translator
+from heartbrain_ingest.portal.pages import Translate, go, language_of, logged_in, render, translator
 from heartbrain_ingest.portal.questions import MOST_LETTERS, one_of, quote, read_question
 from heartbrain_ingest.portal.search import read_address
 
@@ -42,8 +42,11 @@ class SelectionError(HeartbrainError):
 
 async def go_to_run(request: Request) -> Response:
     """POST /selection: choose a function for the ticked records."""
-    ids = _ticked(await request.form())
     _ = translator(request)
+    try:
+        ids = _ticked(await request.form(), _)
+    except SelectionError as problem:
+        return _refuse(request, problem.detail)
     if not ids:
         return _refuse(request, _("Tick at least one record first."))
     return go("/run", ids=",".join(map(str, ids)))
@@ -62,6 +65,9 @@ def export_table(request: Request) -> Response:
     if not question.target or question.verb == "COUNT":
         _ = translator(request)
         return _refuse(request, _("Ask for records first."))
+    if len(question.text) > MOST_LETTERS:
+        _ = translator(request)
+        return _refuse(request, _("The question is too long."))
     try:
         lines = table(visitor, question, columns=asked.columns)
         # What LinkAhead does not understand is said before anything is sent.
@@ -111,11 +117,14 @@ def _chosen(request: Request, form: FormData) -> list[int]:
     """
     _ = translator(request)
     if form.get("which") == "all":
-        question = read_question(str(form.get("query", ""))[:MOST_LETTERS])
+        text = str(form.get("query", ""))
+        if len(text) > MOST_LETTERS:
+            raise SelectionError(_("The question is too long."))
+        question = read_question(text)
         if not question.target or question.verb != "FIND":
             raise SelectionError(_("Ask for images first."))
     else:
-        ids = _ticked(form)
+        ids = _ticked(form, _)
         if not ids:
             raise SelectionError(_("Tick at least one image first."))
         question = read_question(f"FIND {one_of(ids)}")
@@ -131,8 +140,10 @@ def _chosen(request: Request, form: FormData) -> list[int]:
     return [one for one, _kinds in found]
 
 
-def _ticked(form: FormData) -> list[int]:
-    texts = [str(one) for one in form.getlist("ids")[:MOST_TICKED]]
+def _ticked(form: FormData, _: Translate) -> list[int]:
+    texts = [str(one) for one in form.getlist("ids")]
+    if len(texts) > MOST_TICKED:
+        raise SelectionError(_("These are too many records to name them one by one."))
     return [int(one) for one in dict.fromkeys(texts) if one.isascii() and one.isdecimal() and len(one) < _MOST_DIGITS]
 
 

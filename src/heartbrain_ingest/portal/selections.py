@@ -9,12 +9,15 @@ from http import HTTPStatus
 from linkahead.utils.escape import escape_squoted_text
 from starlette.exceptions import HTTPException
 
+from heartbrain_ingest.answers import QuestionError
 from heartbrain_ingest.portal import asking
 from heartbrain_ingest.portal.pages import Translate
+from heartbrain_ingest.portal.questions import MOST_LETTERS
 
 #: So many records can be run on at once; more are a matter for a rule or the command line.
 MOST = 1_000
-_MOST_QUESTION = 2_000
+#: Letters of a list of them, with a blank behind each comma.
+_MOST_IDS = 12 * MOST
 _MOST_NAME = 200
 
 
@@ -44,17 +47,23 @@ def read_selection(words: Mapping[str, str], _: Translate) -> Selection:
     Raises
     ------
     HTTPException
-        When nothing can be understood as one.
+        When nothing can be understood as one. What is too long is refused: cut off, it would select other records.
     """
     if given := words.get("ids", ""):
-        parts = [part.strip() for part in given[: 12 * MOST].split(",") if part.strip()]
+        if len(given) > _MOST_IDS:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, _("These are too many records to name them one by one."))
+        parts = [part.strip() for part in given.split(",") if part.strip()]
         if not all(part.isascii() and part.isdecimal() and len(part) < 11 for part in parts):  # noqa: PLR2004 - of 32 bits
             raise HTTPException(HTTPStatus.BAD_REQUEST, _("This is no list of record numbers."))
         ids = tuple(dict.fromkeys(int(part) for part in parts))
         return Selection(ids=ids[:MOST], words={"ids": ",".join(map(str, ids[:MOST]))}, total=len(ids))
     if question := words.get("query", "").strip():
-        return _asked(question[:_MOST_QUESTION], {"query": question[:_MOST_QUESTION]}, _)
-    if group := words.get("group", "")[:_MOST_NAME]:
+        if len(question) > MOST_LETTERS:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, _("The question is too long."))
+        return _asked(question, {"query": question}, _)
+    if group := words.get("group", ""):
+        if len(group) > _MOST_NAME:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
         name = escape_squoted_text(group)
         question = f"FIND RECORD 'MRImage' WHICH IS REFERENCED BY 'ImageGroup' WITH name='{name}'"
         return _asked(question, {"group": group}, _)
@@ -64,6 +73,9 @@ def read_selection(words: Mapping[str, str], _: Translate) -> Selection:
 def _asked(question: str, words: Mapping[str, str], _: Translate) -> Selection:
     if question.split(None, 1)[0].upper() != "FIND":
         raise HTTPException(HTTPStatus.BAD_REQUEST, _("Only what a question with FIND gives can be run on."))
-    total, root = asking.retrieve_xml(question, 0, MOST)
+    try:
+        total, root = asking.retrieve_xml(question, 0, MOST)
+    except QuestionError as problem:
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, problem.detail) from None
     ids = tuple(int(one.get("id")) for one in root.iterfind("Record") if one.get("id"))
     return Selection(ids=ids, words=words, total=max(total, len(ids)))
