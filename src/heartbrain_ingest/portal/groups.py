@@ -65,7 +65,7 @@ def export_table(request: Request) -> Response:
     if not question.target or question.verb == "COUNT":
         _ = translator(request)
         return _refuse(request, _("Ask for records first."))
-    if len(question.text) > MOST_LETTERS:
+    if len(asked.text) > MOST_LETTERS:
         _ = translator(request)
         return _refuse(request, _("The question is too long."))
     try:
