@@ -386,3 +386,41 @@ def test_htmx_does_nothing_that_is_written_in_a_record(clara: Visit) -> None:
 def evil_subject(clara: Visit) -> int:
     with as_steward(clara):
         return int(db.Record(f"{EVIL} somebody").add_parent("Subject").insert().id)
+
+
+@pytest.mark.parametrize(
+    ("value", "english", "german"),
+    [
+        (12345.0, "12,345", "12.345"),
+        (99999.0, "99,999", "99.999"),
+        (1234567.8, "1,234,568", "1.234.568"),
+        (4321.2, "4,321", "4.321"),
+        (123.456, "123.5", "123,5"),
+        (0.00012345, "0.000123", "0,000123"),
+    ],
+)
+def test_a_number_keeps_each_digit_before_its_point(clara: Visit, value: float, english: str, german: str) -> None:
+    with as_steward(clara):
+        record = db.Record(f"number {value}").add_parent("ECGRecording").add_property("SamplingFrequency", value)
+        record.insert()
+    for language, shown in (("en", english), ("de", german)):
+        page = _page(clara, record.id, headers={"accept-language": language})
+        assert f"SamplingFrequency {shown} " in _words(page)
+
+
+def test_what_a_laboratory_reported_is_written_as_it_is_stored(clara: Visit, sample_site: SampleSite) -> None:
+    subject = only(clara, "FIND RECORD Subject").id
+    with as_steward(clara):
+        value = db.Record("exact").add_parent("LaboratoryMeasurement").add_property("Analyte", "ferritin")
+        value.add_property("Subject", subject).add_property("MeasuredUnit", "ng/mL")
+        value.add_property("MeasuredValue", 12345.6, unit="ng/mL").add_property("ReferenceLow", 0.12345)
+        value.add_property("ReferenceHigh", 1250.55).insert()
+    for language, shown in (("en", ("12,345.6", "0.12345", "1,250.55")), ("de", ("12.345,6", "0,12345", "1.250,55"))):
+        # Its own page: the value, its row of the course, the details; its subject's; a table of what was found.
+        page = Visit(sample_site.settings, **{"accept-language": language}).log_in("clara")
+        own = _words(_page(page, value.id))
+        assert all(own.count(one) >= 2 for one in shown), own
+        assert all(one in _words(_page(page, subject)) for one in shown)
+        columns = "".join(f"&columns={name}" for name in ("MeasuredValue", "ReferenceLow", "ReferenceHigh"))
+        found = page.get(f"/?query=FIND+LaboratoryMeasurement+WITH+name=exact{columns}").text
+        assert all(one in _words(found) for one in shown)

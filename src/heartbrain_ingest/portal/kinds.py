@@ -13,6 +13,8 @@ def N_(text: str) -> str:  # noqa: N802 - the name by which texts are found that
     return text
 
 
+#: Numbers that are written as they are stored, as nobody else may round them: what a laboratory reported.
+AS_STORED = frozenset({"MeasuredValue", "ReferenceLow", "ReferenceHigh"})
 #: What is asked for most, in the order in which it is offered. Other kinds go by the data model's description.
 PLAIN = {
     "MRImage": N_("Images of any kind"),

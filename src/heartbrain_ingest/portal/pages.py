@@ -6,13 +6,14 @@ import hashlib
 import math
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, get_decimal_symbol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -32,8 +33,8 @@ def render(request: Request, template: str, *, status: int = 200, **facts: Any) 
     """Make a page from a template.
 
     A template has, besides `facts`: `visitor` (None before the log-in), `csrf`, `language`, `languages`,
-    `static(path)`, `path`, `is_steward`, the functions `_` and `ngettext`, and the filters `number`, `date`, `moment`,
-    `segment` and `printable`.
+    `static(path)`, `path`, `is_steward`, the functions `_` and `ngettext`, and the filters `number`, `exact`,
+    `date`, `moment`, `segment` and `printable`.
     """
     visitor = visitor_of(request)
     settings = settings_of(request)
@@ -129,20 +130,29 @@ def _environment(language: str) -> Environment:
     return environment
 
 
+        exact=lambda value: _exact(value, language),
 @lru_cache(maxsize=4096, typed=True)  # a page writes hundreds, most of them again and again
 def _number(value: float | None, language: str) -> str:
     if value is None:
         return _NOTHING
     if not math.isfinite(value) or abs(value) >= 1e15:  # noqa: PLR2004 - Babel has no place for as many digits
         return f"{value:.4g}"
-    if isinstance(value, int) or abs(value) >= 1e5:  # noqa: PLR2004 - digits after the point say nothing any more
+    if isinstance(value, int) or abs(value) >= 1e3:  # noqa: PLR2004 - digits after the point say nothing any more
         return str(format_decimal(round(value), locale=language))
     # Four significant digits.
     rounded = float(f"{value:.4g}")
     if rounded and abs(rounded) < 1e-3:  # noqa: PLR2004 - zeros after the point are hard to count
-        return f"{rounded:.3g}"
+        return f"{rounded:.3g}".replace(".", get_decimal_symbol(language))
     return str(format_decimal(rounded, format="#,##0.######", locale=language))
 
 
 def _moment(value: datetime | None, language: str) -> str:
     return _NOTHING if value is None else str(format_datetime(value.astimezone(), "short", locale=language))
+@lru_cache(maxsize=4096, typed=True)
+def _exact(value: float | None, language: str) -> str:
+    """Write a number as it is stored: what a laboratory found is no more and no less than what it reported."""
+    if value is None or not math.isfinite(value) or abs(value) >= 1e15:  # noqa: PLR2004 - as above
+        return _number(value, language)
+    return str(format_decimal(Decimal(f"{value:.15g}"), locale=language, decimal_quantization=False))
+
+

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from heartbrain_ingest.portal.entity import Entity, Model, Page, Value, find
 from heartbrain_ingest.portal.files import PICTURES, SHOWN, ending
+from heartbrain_ingest.portal.kinds import AS_STORED
 from heartbrain_ingest.portal.pages import Translate
 from heartbrain_ingest.portal.record_words import N_
 
@@ -173,6 +174,8 @@ class Field:
     links: tuple[tuple[str, str], ...] = ()
     more: int = 0
     is_long: bool = False
+    #: Whether numbers are written as they are stored.
+    is_exact: bool = False
     between: str = "; "
 
 
@@ -317,6 +320,7 @@ def _field(value: Value, names: Mapping[int, Entity]) -> Field:
         more=len(value.values) - len(shown),
         between=" \N{MULTIPLICATION SIGN} " if value.name in _EDGES else "; ",
         is_long=any(isinstance(one, str) and len(one) > _LONG for one in texts),
+        is_exact=value.name in AS_STORED,
     )
 
 

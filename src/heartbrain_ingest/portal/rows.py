@@ -9,6 +9,7 @@ from typing import Any
 
 from heartbrain_ingest.portal.asking import retrieve_entities
 from heartbrain_ingest.portal.datamodel import element_type
+from heartbrain_ingest.portal.kinds import AS_STORED
 
 #: A path goes over so many references at most: each costs LinkAhead one more answer.
 MOST_HOPS = 3
@@ -43,6 +44,8 @@ class Piece:
     text: str
     #: The number behind the text, to be written as the visitor's language does.
     number: float | None = None
+    #: Whether it is written as it is stored.
+    is_exact: bool = False
     #: Where more about it is.
     link: str = ""
 
@@ -230,14 +233,15 @@ def _is_number(values: _Values) -> bool:
 
 def _cell(values: _Values, column: Column, known: Mapping[int, Any]) -> Cell:
     shown = values.elements[:_SHOWN_ELEMENTS]
-    pieces = tuple(_reference(one, known) if values.is_reference else _piece(one) for one in shown)
+    is_exact = column.name.rpartition(".")[2] in AS_STORED
+    pieces = tuple(_reference(one, known) if values.is_reference else _piece(one, is_exact=is_exact) for one in shown)
     unit = values.unit if values.unit != column.unit else ""
     return Cell(pieces=pieces, more=len(values.elements) - len(shown), unit=unit)
 
 
-def _piece(value: Any) -> Piece:
+def _piece(value: Any, *, is_exact: bool) -> Piece:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return Piece(text=str(value), number=value)
+        return Piece(text=str(value), number=value, is_exact=is_exact)
     text = str(value)
     return Piece(text=text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS].rstrip() + "…")
 
