@@ -204,10 +204,14 @@ class Portal(Section):
         description="A proxy in front of the portal speaks TLS; cookies are sent by https only, and the proxy's word "
         "on who calls is taken.",
     )
+    proxies: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"), description="Addresses of the proxies whose word on who calls is taken."
+    )
     hosts: tuple[str, ...] = Field((), description="Names that the portal answers to; none given: to every name.")
     session_hours: float = Field(8.0, gt=0, description="Who did nothing for so long logs in again. Unit: hours.")
+    longest_session_hours: float = Field(24.0, gt=0, description="Everybody logs in again after so long. Unit: hours.")
     logins_per_minute: int = Field(
-        5, ge=1, description="Failed log-ins that one name or one address may have in a minute."
+        5, ge=1, description="Failed log-ins that one name may have in a minute; one address six times as many."
     )
     linkahead_seconds: float = Field(
         20.0, gt=0, description="A LinkAhead server that takes longer is said not to answer. Unit: seconds."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,8 +43,49 @@ def test_the_log_in_leads_nowhere_else(stranger: Visit, target: str) -> None:
 def test_the_cookie_is_for_this_portal_alone_and_new_after_the_log_in(stranger: Visit) -> None:
     before = stranger.get("/login").headers["set-cookie"]
     after = stranger.post("/login", name="clara", password="correct horse battery").headers["set-cookie"]
-    assert before.split(";")[0] != after.split(";")[0]
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(after.split("; "))
+    assert before.partition("=")[2].split(";")[0] != after.partition("=")[2].split(";")[0]
+    assert (before.partition("=")[0], after.partition("=")[0]) == ("heartbrain-door", "heartbrain")
+    for cookie in (before, after):
+        assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+
+
+def test_a_link_from_elsewhere_neither_ends_the_session_nor_loses_the_page(stranger: Visit) -> None:
+    stranger.log_in("clara")
+    cookie = stranger.client.cookies["heartbrain"]
+    # A browser that follows a link from another site sends no cookie of ours.
+    stranger.client.cookies.clear()
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    answer = stranger.client.get("/requests", headers=headers)
+    assert answer.status_code == 200
+    assert '<meta http-equiv="refresh" content="0">' in answer.text
+    assert "heartbrain=" not in answer.headers.get("set-cookie", "")
+    again = stranger.client.get(
+        "/requests",
+        headers={"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate", "cookie": f"heartbrain={cookie}"},
+    )
+    assert "clara" in again.text
+
+
+def test_nobody_loses_a_session_by_opening_the_door_once_more(stranger: Visit) -> None:
+    stranger.log_in("clara")
+    assert "set-cookie" not in stranger.get("/login").headers
+    assert stranger.get("/requests").status_code == 200
+
+
+@pytest.mark.parametrize("target", ["//[", "/\0", "http://[::1"])
+def test_an_impossible_address_leads_to_the_first_page(stranger: Visit, target: str) -> None:
+    assert stranger.get("/login", params={"to": target}).status_code == 200
+
+
+def test_the_next_user_of_a_browser_sees_nothing_of_the_last(clara: Visit, stranger: Visit) -> None:
+    assert '"historyCacheSize": 0' in clara.get("/").text
+    stranger.log_in("leo")
+    assert stranger.post("/logout").headers["clear-site-data"] == '"cache", "storage"'
+
+
+def test_a_language_is_chosen_without_losing_the_page(clara: Visit) -> None:
+    page = clara.get("/?query=COUNT+MRImage").text
+    assert 'name="to" value="/?query=COUNT+MRImage"' in page
 
 
 def test_behind_tls_the_cookie_is_sent_by_https_only(sample_site: SampleSite) -> None:
@@ -61,6 +103,20 @@ def test_a_wrong_password_is_refused_and_after_some_one_has_to_wait(stranger: Vi
     answer = stranger.post("/login", name="clara", password="correct horse battery")
     assert answer.status_code == 429
     assert 0 < int(answer.headers["retry-after"]) <= 60
+
+
+def test_many_guesses_at_the_same_time_are_no_more_guesses(sample_site: SampleSite) -> None:
+    visits = [Visit(sample_site.settings)] * 40
+    visits[0].get("/login")
+    with ThreadPoolExecutor(20) as pool:
+        codes = list(pool.map(lambda one: one.post("/login", name="leo", password="guess").status_code, visits))
+    assert codes.count(401) == 5
+    assert codes.count(429) == 35
+
+
+def test_a_log_in_that_succeeds_is_no_failure(stranger: Visit) -> None:
+    for _ in range(8):
+        stranger.log_in("clara")
 
 
 def test_a_change_needs_the_token_of_our_own_page(stranger: Visit) -> None:

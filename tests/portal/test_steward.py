@@ -13,7 +13,9 @@ from heartbrain_ingest.quarantine import listed
 from heartbrain_ingest.runs import last_runs
 from heartbrain_ingest.settings import load_settings
 from heartbrain_ingest.site import make_site
-from tests.portal.site import PROGRAM, SampleSite, Visit
+from linkahead_embedded.accounts import set_account
+from linkahead_embedded.bootstrap import open_application
+from tests.portal.site import PASSWORD, PROGRAM, SampleSite, Visit
 
 
 def _ingest(site: SampleSite) -> None:
@@ -96,6 +98,18 @@ def test_what_is_released_is_looked_at_again_by_the_next_run(stefan: Visit, site
     assert listed(site.settings) == []
     _ingest(site)
     assert [one.code for one in listed(site.settings)] == [group.code]
+
+
+def test_who_is_no_steward_any_more_sees_the_page_no_longer(site: SampleSite) -> None:
+    application = open_application(site.settings.database)
+    set_account(application, "greta", PASSWORD, "administration")
+    greta = Visit(site.settings).log_in("greta")
+    assert greta.get("/steward").status_code == 200
+    with application.database.write() as connection:
+        connection.execute("UPDATE user_role SET role = 'readonly' WHERE user = 'greta'")
+    refused = greta.post("/steward/quarantine", action="discard", files="1", reason="not mine any more")
+    assert refused.status_code == 403
+    assert greta.get("/steward?files=1").status_code == 403
 
 
 @pytest.mark.parametrize("form", [{"action": "delete", "files": "1"}, {"action": "release", "files": "x"}, {}])

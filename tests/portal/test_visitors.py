@@ -10,10 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from linkahead.connection.interface import CaosDBServerConnection
 from linkahead.queries import query
 
 from heartbrain_ingest.crawl.client import db
-from heartbrain_ingest.portal.visitors import Cache, LinkAheadGate, Visitor, Visitors, acting_as, open_gate
+from heartbrain_ingest.portal.visitors import (
+    Cache,
+    LinkAheadGate,
+    Visitor,
+    VisitorConnection,
+    Visitors,
+    acting_as,
+    open_gate,
+)
 from heartbrain_ingest.settings import Folders, LinkAhead, Portal, Settings
 from linkahead_embedded.accounts import set_account
 from linkahead_embedded.bootstrap import close_application, open_application
@@ -139,6 +148,75 @@ def test_who_does_nothing_for_long_logs_in_again() -> None:
     now += 3600.0
     assert visitors.find(secret) is None
     assert visitors.find("another secret") is None
+
+
+def test_a_session_ends_after_a_day_whatever_one_does() -> None:
+    now = 0.0
+    visitors = Visitors(hours=8, longest_hours=24, clock=lambda: now)
+    secret = visitors.admit(Visitor(name="anna", roles=frozenset(), token="t"))
+    for hour in range(24):
+        now = hour * 3600.0
+        assert visitors.find(secret) is not None
+    now = 24 * 3600.0
+    assert visitors.find(secret) is None
+
+
+class _Answer:
+    """What a connection of the client gives."""
+
+    def __init__(self, cookie: str) -> None:
+        self._cookie = cookie
+
+    def getheader(self, name: str, default: str | None = None) -> str | None:
+        return self._cookie if name == "Set-Cookie" else default
+
+
+class _Carrier(CaosDBServerConnection):
+    """Answers with a session that changes, as a LinkAhead server does that renews it."""
+
+    def __init__(self) -> None:
+        self.cookies: list[str] = []
+
+    def configure(self, **config: object) -> None: ...
+
+    def request(  # type: ignore[override]
+        self, method: str, path: str, headers: dict[str, str] | None = None, **more: object
+    ) -> _Answer:
+        del method, path, more
+        self.cookies.append((headers or {}).get("Cookie", ""))
+        return _Answer(f"SessionToken=number-{len(self.cookies)}; Path=/")
+
+
+def test_a_session_that_the_server_renews_is_used_from_then_on() -> None:
+    carrier = _Carrier()
+    connection = VisitorConnection(carrier)
+    anna, ben = (Visitor(name=name, roles=frozenset(), token=f"of-{name}") for name in NAMES)
+    for visitor in (anna, ben, anna):
+        with acting_as(visitor):
+            connection.request("GET", "Info")
+    assert [cookie.split("=")[1].strip(";") for cookie in carrier.cookies] == ["of-anna", "of-ben", "number-1"]
+    assert (anna.token, ben.token) == ("number-3", "number-2")
+
+
+def test_an_answer_that_breaks_off_is_a_linkahead_that_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def half_an_answer() -> None:
+            while True:
+                try:
+                    talk, _ = listening.accept()
+                except OSError:
+                    return
+                with talk:
+                    talk.recv(65536)
+                    talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nContent-Type: text/xml\r\n\r\n<Response>")
+
+        threading.Thread(target=half_an_answer, daemon=True).start()
+        visit = Visit(_settings(tmp_path, ini=_ini(tmp_path, f"http://127.0.0.1:{listening.getsockname()[1]}/")))
+        visit.get("/login")
+        answer = visit.post("/login", name="anna", password=PASSWORD)
+    assert answer.status_code == 503
+    assert "LinkAhead does not answer" in answer.text
 
 
 def test_an_answer_is_kept_for_its_time_and_forgotten_after_a_change() -> None:

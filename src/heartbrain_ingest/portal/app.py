@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
@@ -42,6 +43,9 @@ from heartbrain_ingest.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 DIARY = "portal-diary.jsonl"
+#: A ward's computers may share one address.
+_NAMES_PER_ADDRESS = 6
+_LOG_INS_AT_ONCE = 4
 
 #: The pages; each module holds the routes of one.
 _PARTS: tuple[list[Route], ...] = (
@@ -70,7 +74,7 @@ def make_app(settings: Settings) -> Starlette:
         When a secret for the agents' calls is missing or may be read by others.
     """
     gate: LinkAheadGate = open_gate(settings)
-    visitors = Visitors(hours=settings.portal.session_hours)
+    visitors = Visitors(hours=settings.portal.session_hours, longest_hours=settings.portal.longest_session_hours)
     middleware = [Middleware(Guard, visitors=visitors, is_tls=is_tls(settings), explain=_surprise)]
     if settings.portal.hosts:
         middleware.insert(0, Middleware(TrustedHostMiddleware, allowed_hosts=list(settings.portal.hosts)))
@@ -87,7 +91,9 @@ def make_app(settings: Settings) -> Starlette:
     app.state.gate = gate
     app.state.visitors = visitors
     app.state.is_tls = is_tls(settings)
-    app.state.failures = FailureLimit(settings.portal.logins_per_minute)
+    app.state.failures_by_name = FailureLimit(settings.portal.logins_per_minute)
+    app.state.failures_by_address = FailureLimit(settings.portal.logins_per_minute * _NAMES_PER_ADDRESS)
+    app.state.log_ins = ThreadPoolExecutor(_LOG_INS_AT_ONCE, thread_name_prefix="log-in")
     app.state.diary = Diary(settings.folders.logs / DIARY)
     app.state.centres = Centres(settings)
     app.state.board = events.Board(visitors, app.state.centres)

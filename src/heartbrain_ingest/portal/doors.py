@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -29,15 +31,20 @@ async def log_in(request: Request) -> Response:
     """POST /login."""
     form = await request.form()
     name, password = str(form.get("name", ""))[:_MOST_NAME], str(form.get("password", ""))
-    return await run_in_threadpool(_try, request, name, password, _local(str(form.get("to", ""))))
+    target = _local(str(form.get("to", "")))
+    # Passwords are slow to check: many at once must not keep others from their pages.
+    few: ThreadPoolExecutor = request.app.state.log_ins
+    spoken = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(few, spoken.run, _try, request, name, password, target)
 
 
 def _try(request: Request, name: str, password: str, target: str) -> Response:
     _ = translator(request)
     state = request.app.state
-    failures: FailureLimit = state.failures
-    address = f"address {request.client.host if request.client else ''}"
-    if seconds := failures.wait(f"name {name}", address):
+    by_name: FailureLimit = state.failures_by_name
+    by_address: FailureLimit = state.failures_by_address
+    address = request.client.host if request.client else ""
+    if seconds := by_address.attempt(address) or by_name.attempt(name):
         hint = _("Too many attempts. Wait %(seconds)s seconds.") % {"seconds": seconds}
         page = _login_page(request, hint=hint, status=429)
         page.headers["Retry-After"] = str(seconds)
@@ -45,9 +52,10 @@ def _try(request: Request, name: str, password: str, target: str) -> Response:
     gate: LinkAheadGate = state.gate
     visitor = gate.log_in(name, password) if name and len(password) <= _MOST_PASSWORD else None
     if visitor is None:
-        failures.note(f"name {name}", address)
         state.diary.write(name, "log-in refused")
         return _login_page(request, hint=_("Name and password do not fit."), status=401)
+    by_name.forgive(name)
+    by_address.forgive(address)
     visitors: Visitors = state.visitors
     visitors.dismiss(request.cookies.get(COOKIE, ""))
     state.diary.write(visitor.name, "log in")
@@ -67,6 +75,8 @@ def log_out(request: Request) -> Response:
         state.diary.write(visitor.name, "log out")
     answer = go("/login")
     answer.headers.append("Set-Cookie", session_cookie("", is_tls=state.is_tls))
+    # Whoever uses this browser next sees nothing of what was shown; browsers obey behind TLS only.
+    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     return answer
 
 
@@ -87,7 +97,10 @@ def _login_page(request: Request, *, hint: str = "", status: int = 200) -> Respo
 
 def _local(target: str) -> str:
     """Give a path of this portal; the front page for anything that leads elsewhere."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
     is_local = target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
     return target if is_local and not parts.netloc and not parts.scheme else "/"
 

@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from linkahead.exceptions import LinkAheadException
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from heartbrain_ingest.crawl.client import db
-from heartbrain_ingest.errors import HeartbrainError
 from heartbrain_ingest.portal import requests_page
 from heartbrain_ingest.portal.centres import Centres, Queue
 from heartbrain_ingest.portal.following import Line, Row, read_by_ids, read_queue
@@ -170,7 +168,7 @@ class Board:
                 number = watch.seen.number
                 try:
                     await anyio.to_thread.run_sync(watch.look, ids, self._centres, limiter=self._limit)
-                except (HeartbrainError, LinkAheadException) as problem:
+                except Exception as problem:  # noqa: BLE001 - whatever it is, the pages that follow go on
                     _LOG.warning("Requests can't be followed at the moment: %s", type(problem).__name__)
                 if watch.seen.number != number:
                     watch.ring()

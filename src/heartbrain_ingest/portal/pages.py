@@ -44,11 +44,19 @@ def render(request: Request, template: str, *, status: int = 200, **facts: Any) 
         csrf=request.scope.get("csrf", ""),
         languages=[(one, language_name(one)) for one in LANGUAGES],
         path=request.url.path,
+        here=_here(request),
         take_notices=lambda: _take_notices(visitor),
         is_steward=visitor is not None and settings.portal.steward_role in visitor.roles,
         **facts,
     )
     return HTMLResponse(text, status_code=status)
+
+
+def _here(request: Request) -> str:
+    """Give the page with its question, to come back to; the first page where it can't be opened again."""
+    if request.method != "GET":
+        return "/"
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def go(path: str, **query: str) -> Response:
@@ -122,6 +130,7 @@ def _environment(language: str) -> Environment:
     environment.globals.update(static=static, language=language)
     environment.filters.update(
         number=lambda value: _number(value, language),
+        exact=lambda value: _exact(value, language),
         date=lambda value: format_date(value, "medium", locale=language),
         moment=lambda value: _moment(value, language),
         segment=lambda value: quote(str(value), safe=""),
@@ -130,7 +139,6 @@ def _environment(language: str) -> Environment:
     return environment
 
 
-        exact=lambda value: _exact(value, language),
 @lru_cache(maxsize=4096, typed=True)  # a page writes hundreds, most of them again and again
 def _number(value: float | None, language: str) -> str:
     if value is None:
@@ -146,8 +154,6 @@ def _number(value: float | None, language: str) -> str:
     return str(format_decimal(rounded, format="#,##0.######", locale=language))
 
 
-def _moment(value: datetime | None, language: str) -> str:
-    return _NOTHING if value is None else str(format_datetime(value.astimezone(), "short", locale=language))
 @lru_cache(maxsize=4096, typed=True)
 def _exact(value: float | None, language: str) -> str:
     """Write a number as it is stored: what a laboratory found is no more and no less than what it reported."""
@@ -156,3 +162,5 @@ def _exact(value: float | None, language: str) -> str:
     return str(format_decimal(Decimal(f"{value:.15g}"), locale=language, decimal_quantization=False))
 
 
+def _moment(value: datetime | None, language: str) -> str:
+    return _NOTHING if value is None else str(format_datetime(value.astimezone(), "short", locale=language))

@@ -14,12 +14,15 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heartbrain_ingest.portal.visitors import Visitors, acting_as
 
 COOKIE = "heartbrain"
+#: What a browser keeps before the log-in. Never the same cookie: a visitor who follows a link from elsewhere sends none
+#: (SameSite=Strict), and a new one in its place would end the session.
+DOOR_COOKIE = "heartbrain-door"
 #: Form bodies are read whole before a page sees them.
 MOST_BODY = 1 << 20
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -76,10 +79,12 @@ class Guard:
         headers = Headers(scope=scope)
         path = scope["path"]
         secret = _cookie(headers, COOKIE)
-        fresh = "" if secret else secrets.token_urlsafe(32)
         visitor = self._visitors.find(secret) if secret else None
+        fresh = ""
+        if visitor is None:
+            secret = _cookie(headers, DOOR_COOKIE) or (fresh := secrets.token_urlsafe(32))
         scope["visitor"] = visitor
-        scope["csrf"] = hmac.new(self._key, (secret or fresh).encode(), hashlib.sha256).hexdigest()
+        scope["csrf"] = hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()
         send = self._with_headers(send, fresh, is_static=path.startswith("/static/"))
         if path.startswith(_CALLBACK):
             await self._pass(scope, receive, send)
@@ -95,6 +100,9 @@ class Guard:
                 )
                 return
             receive = _replay(body, receive)
+        if visitor is None and _comes_from_elsewhere(scope, headers):
+            await HTMLResponse(_AGAIN)(scope, receive, send)
+            return
         if visitor is None and not path.startswith(_OPEN):
             await self._to_login(scope, headers)(scope, receive, send)
             return
@@ -151,17 +159,28 @@ class Guard:
                     headers.setdefault(name, value)
                 if self._is_tls:
                     headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-                headers.setdefault("Cache-Control", "public, max-age=31536000" if is_static else "no-store")
-                if fresh and not is_static and COOKIE + "=" not in "".join(headers.getlist("set-cookie")):
-                    headers.append("Set-Cookie", session_cookie(fresh, is_tls=self._is_tls))
+                is_kept = is_static and message["status"] in {200, 304}
+                headers.setdefault("Cache-Control", "public, max-age=31536000" if is_kept else "no-store")
+                if fresh and not is_static:
+                    headers.append("Set-Cookie", session_cookie(fresh, is_tls=self._is_tls, name=DOOR_COOKIE))
             await send(message)
 
         return sending
 
 
-def session_cookie(secret: str, *, is_tls: bool) -> str:
+#: Loads itself again: then the request comes from our own page, and the browser sends its cookie.
+_AGAIN = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0"><title>Heartbrain</title>'
+
+
+def _comes_from_elsewhere(scope: Scope, headers: Headers) -> bool:
+    """Tell whether somebody followed a link in a mail or on another site."""
+    is_page = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    return is_page and headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+
+
+def session_cookie(secret: str, *, is_tls: bool, name: str = COOKIE) -> str:
     """Write the header that lets a browser keep its secret; an empty one takes it away."""
-    parts = [f"{COOKIE}={secret}", "Path=/", "HttpOnly", "SameSite=Strict"]
+    parts = [f"{name}={secret}", "Path=/", "HttpOnly", "SameSite=Strict"]
     if is_tls:
         parts.append("Secure")
     if not secret:
@@ -169,8 +188,11 @@ def session_cookie(secret: str, *, is_tls: bool) -> str:
     return "; ".join(parts)
 
 
+_MINUTE = 60.0
+
+
 class FailureLimit:
-    """Counts failures by name, so that nobody tries passwords fast.
+    """Counts attempts by name, so that nobody tries passwords fast.
 
     Parameters
     ----------
@@ -186,27 +208,24 @@ class FailureLimit:
         self._lock = threading.Lock()
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait(self, *names: str) -> int:
-        """Give the seconds until one of these may try again; 0 for now."""
+    def attempt(self, name: str) -> int:
+        """Count an attempt as a failure until `forgive`; give the seconds to wait where there were too many, else 0."""
         now = self._clock()
         with self._lock:
-            return max((self._wait(name, now) for name in names), default=0)
-
-    def note(self, *names: str) -> None:
-        """Count a failure."""
-        now = self._clock()
-        with self._lock:
-            for name in names:
-                self._failures.setdefault(name, deque(maxlen=self._most)).append(now)
-                self._failures.move_to_end(name)
+            attempts = self._failures.setdefault(name, deque(maxlen=self._most))
+            self._failures.move_to_end(name)
+            if len(attempts) == self._most and now - attempts[0] < _MINUTE:
+                return int(_MINUTE - (now - attempts[0])) + 1
+            attempts.append(now)
             while len(self._failures) > 10_000:  # noqa: PLR2004 - a limit of memory
                 self._failures.popitem(last=False)
-
-    def _wait(self, name: str, now: float) -> int:
-        failures = self._failures.get(name)
-        if failures is None or len(failures) < self._most:
             return 0
-        return max(0, int(60 - (now - failures[0])) + 1) if now - failures[0] < 60 else 0  # noqa: PLR2004 - a minute
+
+    def forgive(self, name: str) -> None:
+        """Take the last attempt back: it was none."""
+        with self._lock:
+            if attempts := self._failures.get(name):
+                attempts.pop()
 
 
 def _cookie(headers: Headers, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
@@ -61,6 +62,7 @@ def serve_portal(settings: Settings, *, announce: Callable[[str], None]) -> None
         access_log=False,
         server_header=False,
         proxy_headers=portal.behind_tls,
+        forwarded_allow_ips=",".join(portal.proxies),
         lifespan="off",
         timeout_graceful_shutdown=5,
         ssl_certfile=portal.certificate,
@@ -69,4 +71,5 @@ def serve_portal(settings: Settings, *, announce: Callable[[str], None]) -> None
     port = listening.getsockname()[1]
     host = f"[{portal.host}]" if ":" in portal.host else portal.host
     announce(f"{'https' if portal.certificate else 'http'}://{host}:{port}/")
-    _Server(config, app.state.board).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # how a person stops it
+        _Server(config, app.state.board).run(sockets=[listening])

@@ -77,8 +77,9 @@ class Visitor:
     cache: Cache = field(default_factory=Cache, repr=False)
     #: What the next page tells: (text, whether something failed).
     notices: list[tuple[str, bool]] = field(default_factory=list, repr=False)
-    #: `time.monotonic()` after which the visitor logs in again.
+    #: Moment after which the visitor logs in again, and the one after which nothing delays that any more.
     until: float = 0.0
+    end: float = 0.0
 
 
 _current: contextvars.ContextVar[Visitor | None] = contextvars.ContextVar("visitor", default=None)
@@ -125,7 +126,15 @@ class VisitorConnection(CaosDBServerConnection):
         if visitor is not None:
             named["Cookie"] = auth_token_to_cookie(visitor.token)
         try:
-            return self.inner.request(method=method, path=path, headers=named, body=body, **more)
+            response = self.inner.request(method=method, path=path, headers=named, body=body, **more)
+            streamed = getattr(response, "response", None)
+            if streamed is not None and not path.startswith("FileSystem"):
+                # Read here: what breaks off later would be no exception of the client's.
+                _ = streamed.content
+            renewed = parse_auth_token(response.getheader("Set-Cookie"))
+            if visitor is not None and renewed:
+                visitor.token = renewed
+            return response
         except RequestException as problem:
             # The client lets time-outs through as they are.
             raise db.LinkAheadConnectionError(type(problem).__name__) from problem
@@ -166,11 +175,9 @@ class LinkAheadGate:
         if token is None:
             raise DatabaseError(f"logging in: the server answered with status {status}")
         visitor = Visitor(name=name, roles=frozenset(), token=token)
-        with acting_as(visitor), database_errors("asking who logged in"):
-            user = db.Info().user_info
-        if user is None:
-            raise DatabaseError("asking who logged in: no answer")
-        return Visitor(name=str(user.name or name), roles=frozenset(map(str, user.roles or ())), token=token)
+        with acting_as(visitor):
+            visitor.name, visitor.roles = _who_am_i(name)
+        return visitor
 
     def log_out(self, visitor: Visitor) -> None:
         """End the visitor's session at LinkAhead, if it can be reached."""
@@ -179,6 +186,31 @@ class LinkAheadGate:
                 self._connection.request("DELETE", "logout").read()
             except db.LinkAheadException:
                 return
+
+
+def roles_now(visitor: Visitor, *, seconds: float = 0.0) -> frozenset[str]:
+    """Ask LinkAhead for the roles of the present visitor: they may have changed since the log-in.
+
+    Parameters
+    ----------
+    visitor
+        Who asks.
+    seconds
+        An answer may be so old.
+    """
+    if seconds:
+        visitor.name, visitor.roles = visitor.cache.get("roles", lambda: _who_am_i(visitor.name), seconds=seconds)
+    else:
+        visitor.name, visitor.roles = _who_am_i(visitor.name)
+    return visitor.roles
+
+
+def _who_am_i(name: str) -> tuple[str, frozenset[str]]:
+    with database_errors("asking who logged in"):
+        user = db.Info().user_info
+    if user is None:
+        raise DatabaseError("asking who logged in: no answer")
+    return str(user.name or name), frozenset(map(str, user.roles or ()))
 
 
 def open_gate(settings: Settings) -> LinkAheadGate:
@@ -232,12 +264,17 @@ class Visitors:
     ----------
     hours
         Who does nothing for so long logs in again. Unit: hours.
+    longest_hours
+        Everybody does after so long. Unit: hours.
     clock
         Seconds that only grow.
     """
 
-    def __init__(self, *, hours: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, hours: float, longest_hours: float = 24.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._seconds = hours * 3600
+        self._longest = longest_hours * 3600
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Visitor] = OrderedDict()
@@ -245,7 +282,8 @@ class Visitors:
     def admit(self, visitor: Visitor) -> str:
         """Remember a visitor; give the secret for the browser's cookie."""
         secret = secrets.token_urlsafe(32)
-        visitor.until = self._clock() + self._seconds
+        now = self._clock()
+        visitor.until, visitor.end = now + self._seconds, now + self._longest
         with self._lock:
             self._known[_digest(secret)] = visitor
             while len(self._known) > _MOST_VISITORS:
@@ -263,7 +301,7 @@ class Visitors:
             if visitor.until <= now:
                 del self._known[key]
                 return None
-            visitor.until = now + self._seconds
+            visitor.until = min(now + self._seconds, visitor.end)
             self._known.move_to_end(key)
             return visitor
 
