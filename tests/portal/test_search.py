@@ -183,12 +183,25 @@ def test_all_that_was_found_is_taken_along_as_a_table(clara: Visit, sample_site:
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="records.csv"'
     head, *rows = list(csv.reader(io.StringIO(answer.text)))
-    assert head == ["id", "name", "EchoTime", "Subject", "PlanesPicture"]
+    assert head == ["id", "name", "EchoTime (s)", "Subject", "PlanesPicture"]
     assert len(rows) == len(table(ask(clara, "FIND MRImage", "&size=100"))[1])
     assert all(row[3].startswith("sub-") for row in rows)
     assert any(row[4].startswith("/ExperimentalData/") for row in rows)
     lines = [json.loads(line) for line in (sample_site.settings.folders.logs / DIARY).read_text().splitlines()]
     assert lines[-2]["action"] == "export table"
+
+
+def test_units_of_a_table_stand_in_its_head_or_beside_the_numbers(clara: Visit) -> None:
+    columns = "".join(f"&columns={name}" for name in ("MeasuredValue", "MeasuredUnit", "Sample.CollectionDate"))
+    answer = clara.get(f"/export.csv?query={quote('FIND LaboratoryMeasurement')}{columns}")
+    head, *rows = list(csv.reader(io.StringIO(answer.text)))
+    assert head[2:] == ["MeasuredValue", "MeasuredValue unit", "MeasuredUnit", "Sample.CollectionDate"]
+    assert len({row[3] for row in rows}) > 1
+    assert all(row[3] == row[4] for row in rows)
+    answer = clara.get(
+        f"/export.csv?query={quote('FIND Session')}&columns=Age&columns=Sex&columns=MagneticFieldStrength"
+    )
+    assert answer.text.startswith("id,name,Age (year),Sex,MagneticFieldStrength (T)\r\n")
 
 
 def test_a_table_of_what_is_not_understood_is_refused_before_it_begins(clara: Visit) -> None:

@@ -14,6 +14,7 @@ from lxml import etree
 
 from heartbrain_ingest.crawl.client import db
 from heartbrain_ingest.portal.found import MOST_SORTED
+from heartbrain_ingest.portal.groups import MOST_IN_GROUP
 from heartbrain_ingest.portal.visitors import Visitor, acting_as
 from linkahead_embedded.bootstrap import close_application
 from tests.portal.many import GeneratedSite, Watch, watch
@@ -131,6 +132,58 @@ def test_a_table_of_ten_thousand_is_written_page_by_page_and_not_held(carl: Visi
     requests, entities = watched.take()
     assert requests == 1 + 10_000 // 500 + 1
     assert entities == 5 + 10_000 + 10
+
+
+@pytest.fixture(scope="module")
+def large_group(site: GeneratedSite, carl: Visit) -> str:
+    """Give the question for a group of as many images as one can have."""
+    first = int(ids_of(carl, TEN_THOUSAND)[0])
+    group = db.Record("large").add_parent("ImageGroup")
+    group.add_property("Images", [*range(first, first + MOST_IN_GROUP)], datatype=db.LIST("MRImage"))
+    with acting_as(visitor(carl)):
+        site.insert([group])
+    return "FIND ImageGroup WITH name = large"
+
+
+def test_a_list_without_end_is_followed_as_far_as_it_is_shown(
+    carl: Visit, watched: Watch, large_group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ask(carl, large_group, "&columns=Images.Session.Age&columns=Images")
+    # The sample, the group, twenty of its images, and their ten visits.
+    assert watched.take()[1] == 1 + 1 + 20 + 10
+    assert "and 4,996 more" in page
+    monkeypatch.setattr("heartbrain_ingest.portal.rows._MOST_REFERRED", 5)
+    page = ask(carl, large_group, "&columns=Images.Session.Age")
+    assert watched.take()[1] == 1 + 5 + 5
+    assert "and 4,996 more" in page
+
+
+def test_a_table_writes_the_beginning_of_a_list_without_end_and_says_so(
+    carl: Visit, watched: Watch, large_group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"/export.csv?query={quote(large_group)}&columns=Images&columns=Images.EchoTime"
+    for most in (1_000, 500):
+        monkeypatch.setattr("heartbrain_ingest.portal.rows._MOST_WRITTEN", most)
+        fresh(carl)
+        carl.get("/")
+        watched.take()
+        _head, row = csv.reader(io.StringIO(carl.get(address).text))
+        assert watched.take()[1] == 1 + 1 + most
+        assert [len(one.split("; ")) for one in row[2:]] == [most + 1, most + 1]
+        assert all(one.endswith(f"; and {MOST_IN_GROUP - most} more") for one in row[2:])
+
+
+def test_a_value_in_another_unit_than_the_head_of_a_table_says_its_own(
+    carl: Visit, site: GeneratedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heartbrain_ingest.portal.found._EXPORT_PAGE", 2)
+    pairs = [(0.5, "s"), (None, ""), (3.0, "ms"), (1.5, "s")]
+    records = [db.Record().add_parent("FieldMap").add_property("EchoTime", one, unit=unit) for one, unit in pairs]
+    with acting_as(visitor(carl)):
+        site.insert(records)
+    head, *rows = csv.reader(io.StringIO(carl.get("/export.csv?query=FIND+FieldMap&columns=EchoTime").text))
+    assert head[2:] == ["EchoTime (s)"]
+    assert [row[2:] for row in rows] == [["0.5"], [""], ["3.0 ms"], ["1.5"]]
 
 
 def test_a_table_does_not_become_formulas(carl: Visit, site: GeneratedSite) -> None:

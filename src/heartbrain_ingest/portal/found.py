@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from heartbrain_ingest.portal.rows import (
     Column,
     Row,
     available_columns,
+    file_columns,
     make_rows,
     plain_rows,
     shown_columns,
@@ -137,16 +138,29 @@ def find_page(
     return Page(total=total, start=start, columns=shown, offered=offered, rows=rows, hints=sample.hints)
 
 
-def table(visitor: Visitor, question: Question, *, columns: tuple[str, ...]) -> Iterator[list[str | int | float]]:
-    """Give all that a question finds as lines of a file, the header first, while LinkAhead is asked page by page."""
+def table(
+    visitor: Visitor, question: Question, *, columns: tuple[str, ...], unit_of: Callable[[str], str]
+) -> Iterator[list[str | int | float]]:
+    """Give all that a question finds as lines of a file, the header first, while LinkAhead is asked page by page.
+
+    Parameters
+    ----------
+    columns
+        Properties, or paths of them; none: those of SELECT, else what suits the records.
+    unit_of
+        Gives the data model's unit of a property.
+    """
     sample = _sample(visitor, question)
-    columns = columns or question.columns or shown_columns(sample.entities)
-    yield ["id", "name", *columns]
+    names = columns or question.columns or shown_columns(sample.entities)
     known: dict[int, Any] = {}
-    start, total = 0, sample.total
+    laid_out: tuple[Column, ...] | None = None
+    start, total = 0, 1
     while start < total:
-        part = retrieve(question.select(_selected(columns)), start, _EXPORT_PAGE)
-        yield from plain_rows(part.entities, columns, known)
+        part = retrieve(question.select(_selected(names)), start, _EXPORT_PAGE)
+        if laid_out is None:
+            laid_out = file_columns(part.entities, names, known, unit_of)
+            yield ["id", "name", *(head for one in laid_out for head in one.heads)]
+        yield from plain_rows(part.entities, laid_out, known)
         if len(known) > _MOST_KNOWN:
             known.clear()
         start, total = start + _EXPORT_PAGE, part.total

@@ -60,7 +60,8 @@ async def save_group(request: Request) -> Response:
 def export_table(request: Request) -> Response:
     """GET /export.csv: all that a question finds, page by page as the browser takes it."""
     visitor = logged_in(request)
-    asked = read_address(request, data_model(visitor))
+    model = data_model(visitor)
+    asked = read_address(request, model)
     question = asked.question
     if not question.target or question.verb == "COUNT":
         _ = translator(request)
@@ -69,7 +70,7 @@ def export_table(request: Request) -> Response:
         _ = translator(request)
         return _refuse(request, _("The question is too long."))
     try:
-        lines = table(visitor, question, columns=asked.columns)
+        lines = table(visitor, question, columns=asked.columns, unit_of=model.unit)
         # What LinkAhead does not understand is said before anything is sent.
         first = next(lines)
     except QuestionError as problem:

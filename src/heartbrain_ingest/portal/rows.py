@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -33,6 +33,10 @@ _LEADING = (
 _OF_SESSION = ("Session.Date", "Session.Age", "Session.ManufacturersModelName")
 _SHOWN_COLUMNS = 7
 _SHOWN_ELEMENTS = 4
+#: Elements of a list that are followed for one cell, and entities that are retrieved for a page of a table.
+_FOLLOWED, _MOST_REFERRED = 20, 2_000
+#: The same for a part of a file.
+_WRITTEN, _MOST_WRITTEN = 1_000, 10_000
 _SHOWN_LETTERS = 160
 _SHORT = 24
 
@@ -92,6 +96,15 @@ class Column:
     name: str
     unit: str = ""
     is_number: bool = False
+    #: Whether units differ from record to record, so that they stand in a column of their own in a file.
+    has_units: bool = False
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What stands above it in a file."""
+        if self.has_units:
+            return self.name, f"{self.name} unit"
+        return (f"{self.name} ({self.unit})" if self.unit else self.name,)
 
 
 def shown_columns(sample: Sequence[Any]) -> tuple[str, ...]:
@@ -118,15 +131,15 @@ def available_columns(sample: Sequence[Any]) -> tuple[str, ...]:
 def make_rows(entities: Sequence[Any], columns: Sequence[str]) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """Lay records out; what they refer to is retrieved, as far as a column shows it and the visitor may see it."""
     known: dict[int, Any] = {}
-    _add_referred(entities, columns, known, most=_SHOWN_ELEMENTS)
-    found = [[_values(entity, name.split("."), known) for name in columns] for entity in entities]
+    followed = _add_referred(entities, columns, known, followed=_FOLLOWED, at_end=_SHOWN_ELEMENTS, most=_MOST_REFERRED)
+    found = [[_values(entity, name.split("."), known, followed) for name in columns] for entity in entities]
     shown = tuple(_column(name, [row[at] for row in found]) for at, name in enumerate(columns))
     rows = tuple(
         Row(
             id=int(entity.id),
             name=str(entity.name or ""),
             kinds=tuple(str(parent.name) for parent in entity.get_parents() if parent.name),
-            cells=tuple(_cell(values, column, known) for values, column in zip(row, shown, strict=True)),
+            cells=tuple(_cell(values, column, known, followed) for values, column in zip(row, shown, strict=True)),
             picture=_picture(entity),
             is_drawn=_property(entity, _DRAWING) is not None,
         )
@@ -135,7 +148,33 @@ def make_rows(entities: Sequence[Any], columns: Sequence[str]) -> tuple[tuple[Co
     return shown, rows
 
 
-def plain_rows(entities: Sequence[Any], columns: Sequence[str], known: dict[int, Any]) -> list[list[str | int | float]]:
+def file_columns(
+    entities: Sequence[Any], columns: Sequence[str], known: dict[int, Any], unit_of: Callable[[str], str]
+) -> tuple[Column, ...]:
+    """Say where the units of columns stand in a file: in the head where all records have the data model's.
+
+    Parameters
+    ----------
+    entities
+        The first of the records.
+    known
+        What was retrieved; what these records refer to is added.
+    unit_of
+        Gives the data model's unit of a property.
+    """
+    followed = _add_written(entities, columns, known)
+    found = []
+    for name in columns:
+        unit = unit_of(name)
+        values = [_values(entity, name.split("."), known, followed) for entity in entities]
+        units = {one.unit for one in values if one.elements}
+        found.append(Column(name=name, unit=unit, has_units=not units <= {unit}))
+    return tuple(found)
+
+
+def plain_rows(
+    entities: Sequence[Any], columns: Sequence[Column], known: dict[int, Any]
+) -> list[list[str | int | float]]:
     """Lay records out for a file: id, name, then the columns.
 
     Parameters
@@ -147,15 +186,25 @@ def plain_rows(entities: Sequence[Any], columns: Sequence[str], known: dict[int,
     known
         What was retrieved for earlier rows; what these refer to is added.
     """
-    _add_referred(entities, columns, known, most=None)
-    return [
-        [
-            int(entity.id),
-            str(entity.name or ""),
-            *(_plain(_values(entity, one.split("."), known), known) for one in columns),
-        ]
-        for entity in entities
-    ]
+    followed = _add_written(entities, [one.name for one in columns], known)
+    rows: list[list[str | int | float]] = []
+    for entity in entities:
+        row: list[str | int | float] = [int(entity.id), str(entity.name or "")]
+        for column in columns:
+            values = _values(entity, column.name.split("."), known, followed)
+            text = _plain(values, known, followed)
+            if column.has_units:
+                row += [text, values.unit]
+            elif values.unit and values.unit != column.unit:
+                row.append(f"{text} {values.unit}")
+            else:
+                row.append(text)
+        rows.append(row)
+    return rows
+
+
+def _add_written(entities: Sequence[Any], columns: Sequence[str], known: dict[int, Any]) -> int:
+    return _add_referred(entities, columns, known, followed=_WRITTEN, at_end=_WRITTEN, most=_MOST_WRITTEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,28 +212,39 @@ class _Values:
     elements: tuple[Any, ...] = ()
     unit: str = ""
     is_reference: bool = False
+    #: Elements on the way that were not followed; each may lead to some.
+    left_out: int = 0
 
 
-def _values(entity: Any, path: Sequence[str], known: Mapping[int, Any]) -> _Values:
-    first, *rest = path
-    if first == "path" and not rest and getattr(entity, "path", None):
+def _values(entity: Any, path: Sequence[str], known: Mapping[int, Any], followed: int) -> _Values:
+    """Give what a path leads to, over `followed` elements of a list on its way at most."""
+    found = _own(entity, path[0], is_end=len(path) == 1)
+    left_out = 0
+    for at, name in enumerate(path[1:], start=2):
+        elements = found.elements if found.is_reference else ()
+        left_out += max(0, len(elements) - followed)
+        targets = [target for one in elements[:followed] if (target := known.get(_id(one))) is not None]
+        inner = [_own(target, name, is_end=at == len(path)) for target in targets]
+        units = [one.unit for one in inner for _element in one.elements]
+        found = _Values(
+            elements=tuple(element for one in inner for element in one.elements),
+            unit=units[0] if len(set(units)) == 1 else "; ".join(units),
+            is_reference=any(one.is_reference for one in inner),
+        )
+    return replace(found, left_out=left_out) if left_out else found
+
+
+def _own(entity: Any, name: str, *, is_end: bool) -> _Values:
+    """Give what an entity has itself."""
+    if name == "path" and is_end and getattr(entity, "path", None):
         return _Values(elements=(entity.path,))
-    prop = _property(entity, first)
+    prop = _property(entity, name)
     if prop is None:
-        text = getattr(entity, first, None) if first in {"name", "description"} else None
+        text = getattr(entity, name, None) if name in {"name", "description"} else None
         return _Values(elements=(text,)) if text is not None else _Values()
     elements = tuple(one for one in (prop.value if isinstance(prop.value, list) else [prop.value]) if one is not None)
     is_reference = element_type(getattr(prop.datatype, "name", None) or prop.datatype) not in _SCALARS
-    if not rest:
-        return _Values(elements=elements, unit=prop.unit or "", is_reference=is_reference)
-    inner = [
-        _values(target, rest, known) for one in elements if is_reference and (target := known.get(_id(one))) is not None
-    ]
-    return _Values(
-        elements=tuple(element for one in inner for element in one.elements),
-        unit=next((one.unit for one in inner if one.unit), ""),
-        is_reference=any(one.is_reference for one in inner),
-    )
+    return _Values(elements=elements, unit=prop.unit or "", is_reference=is_reference)
 
 
 def _property(entity: Any, name: str) -> Any:
@@ -192,21 +252,45 @@ def _property(entity: Any, name: str) -> Any:
     return next((one for one in entity.properties if one.name == name), None) or entity.get_property(name)
 
 
-def _add_referred(entities: Sequence[Any], columns: Sequence[str], known: dict[int, Any], *, most: int | None) -> None:
-    """Retrieve what the columns' paths lead to, all of a step at once; of a list that ends one, `most` elements."""
+def _add_referred(
+    entities: Sequence[Any],
+    columns: Sequence[str],
+    known: dict[int, Any],
+    *,
+    followed: int,
+    at_end: int,
+    most: int,
+) -> int:
+    """Retrieve what the columns' paths lead to, all of a step at once.
+
+    Parameters
+    ----------
+    followed, at_end
+        Elements of one list that are retrieved: on the way of a path, and at its end.
+    most
+        Entities that a step leads to: where it would be more, fewer of each list are followed.
+
+    Returns
+    -------
+    How many elements of a list were followed.
+    """
     for hops in range(1, MOST_HOPS + 1):
-        wanted = {
-            _id(element)
-            for entity in entities
-            for name in columns
-            if len(path := name.split(".")) >= hops
-            for values in [_values(entity, path[:hops], known)]
-            if values.is_reference
-            for element in (values.elements if len(path) > hops else values.elements[:most])
-        }
-        missing = {one for one in wanted if one and one not in known}
-        if missing:
+        paths = [path for name in columns if len(path := name.split(".")) >= hops]
+        while True:
+            wanted = {
+                _id(element)
+                for entity in entities
+                for path in paths
+                for values in [_values(entity, path[:hops], known, followed)]
+                if values.is_reference
+                for element in values.elements[: followed if len(path) > hops else min(at_end, followed)]
+            }
+            if len(wanted) <= most or followed == 1:
+                break
+            followed = max(1, followed // 2)
+        if missing := {one for one in wanted if one and one not in known}:
             known.update(retrieve_entities(missing))
+    return followed
 
 
 def _id(value: Any) -> int:
@@ -231,12 +315,12 @@ def _is_number(values: _Values) -> bool:
     )
 
 
-def _cell(values: _Values, column: Column, known: Mapping[int, Any]) -> Cell:
-    shown = values.elements[:_SHOWN_ELEMENTS]
+def _cell(values: _Values, column: Column, known: Mapping[int, Any], followed: int) -> Cell:
+    shown = values.elements[: min(_SHOWN_ELEMENTS, followed) if values.is_reference else _SHOWN_ELEMENTS]
     is_exact = column.name.rpartition(".")[2] in AS_STORED
     pieces = tuple(_reference(one, known) if values.is_reference else _piece(one, is_exact=is_exact) for one in shown)
     unit = values.unit if values.unit != column.unit else ""
-    return Cell(pieces=pieces, more=len(values.elements) - len(shown), unit=unit)
+    return Cell(pieces=pieces, more=len(values.elements) - len(shown) + values.left_out, unit=unit)
 
 
 def _piece(value: Any, *, is_exact: bool) -> Piece:
@@ -256,15 +340,18 @@ def _reference(value: Any, known: Mapping[int, Any]) -> Piece:
     return Piece(text=str(target.name or target.id), link=f"/record/{target.id}")
 
 
-def _plain(values: _Values, known: Mapping[int, Any]) -> str | int | float:
-    elements = values.elements
-    if values.is_reference:
-        targets = [known.get(_id(one)) for one in elements]
-        return "; ".join(str(getattr(one, "path", None) or one.name or one.id) for one in targets if one is not None)
-    if len(elements) == 1 and _is_number(values):
+def _plain(values: _Values, known: Mapping[int, Any], followed: int) -> str | int | float:
+    elements, left_out = values.elements, values.left_out
+    if len(elements) == 1 and not left_out and _is_number(values):
         number: int | float = elements[0]
         return number
-    return "; ".join(map(str, elements))
+    if values.is_reference:
+        left_out += max(0, len(elements) - followed)
+        targets = [known.get(_id(one)) for one in elements[:followed]]
+        texts = [str(getattr(one, "path", None) or one.name or one.id) for one in targets if one is not None]
+    else:
+        texts = [str(one) for one in elements]
+    return "; ".join([*texts, f"and {left_out} more"] if left_out else texts)
 
 
 def _picture(entity: Any) -> int:
