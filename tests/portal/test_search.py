@@ -83,8 +83,10 @@ def test_the_form_shows_the_question_that_it_asks(clara: Visit) -> None:
     shown = re.search(r'id="query" name="query" value="([^"]*)"', page)
     assert shown is not None
     assert html.unescape(shown[1]) == (
-        "FIND 'T1WeightedImage' WITH 'Subject'.'name' LIKE 'sub-*' AND 'Session'.'Date' >= '1990-01-01' "
-        "AND 'Session'.'Date' <= '2090-01-01' AND 'RepetitionTime' >= '1.5 s' AND 'RepetitionTime' <= '3 s' "
+        "FIND 'T1WeightedImage' WITH 'Subject'.'name' LIKE 'sub-*' "
+        "AND ('Session'.'Date' >= '1990-01-01' OR 'Session'.'Date' IN '1990-01-01') "
+        "AND ('Session'.'Date' <= '2090-01-01' OR 'Session'.'Date' IN '2090-01-01') "
+        "AND 'RepetitionTime' >= '1.5 s' AND 'RepetitionTime' <= '3 s' "
         "AND 'Session'.'Age' >= '20 year' AND 'ce' = 'gadovist'"
     )
 
@@ -335,3 +337,20 @@ def test_the_page_is_german_for_those_who_want_it(clara: Visit) -> None:
 def test_a_question_without_end_is_not_sent(clara: Visit) -> None:
     answer = clara.get(f"/?query=FIND+{'x' * 5000}")
     assert (answer.status_code, "The question is too long." in answer.text) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"),
+    [("PostProcessingRequest", "RequestTime"), ("Session", "Date"), ("BloodSample", "CollectionDate")],
+)
+def test_a_day_of_the_form_is_the_whole_day(clara: Visit, kind: str, column: str) -> None:
+    _head, *rows = csv.reader(io.StringIO(clara.get(f"/export.csv?query=FIND+{kind}&columns={column}").text))
+    days = sorted(row[2][:10] for row in rows)
+    assert days[0]
+    for limits, count in {
+        f"since={days[0]}": len(days),
+        f"until={days[-1]}": len(days),
+        f"since={days[0]}&until={days[0]}": days.count(days[0]),
+    }.items():
+        page = clara.get(f"/?kind={kind}&{limits}&size=200").text
+        assert len(re.findall(r'<th scope="row"', page)) == count, limits

@@ -76,16 +76,22 @@ def test_the_form_asks_for_subject_days_of_the_visit_and_numbers_with_their_unit
         ranges=(Range(name="RepetitionTime", low=0.5, high=2.0),),
     )
     assert write_question(wish, MODEL) == (
-        "FIND 'T1WeightedImage' WITH 'Subject' = 'sub-K7Q2ABCD' AND 'Session'.'Date' >= '2023-01-01' "
-        "AND 'Session'.'Date' <= '2023-12-31' AND 'RepetitionTime' >= '0.5 s' AND 'RepetitionTime' <= '2 s'"
+        "FIND 'T1WeightedImage' WITH 'Subject' = 'sub-K7Q2ABCD' "
+        "AND ('Session'.'Date' >= '2023-01-01' OR 'Session'.'Date' IN '2023-01-01') "
+        "AND ('Session'.'Date' <= '2023-12-31' OR 'Session'.'Date' IN '2023-12-31') "
+        "AND 'RepetitionTime' >= '0.5 s' AND 'RepetitionTime' <= '2 s'"
     )
 
 
 def test_the_day_of_a_visit_is_its_own_and_that_of_a_subject_the_one_of_a_visit() -> None:
     since = date(2023, 1, 1)
-    assert write_question(Wish(kind="Session", since=since), MODEL) == "FIND 'Session' WITH 'Date' >= '2023-01-01'"
+    assert (
+        write_question(Wish(kind="Session", since=since), MODEL)
+        == "FIND 'Session' WITH ('Date' >= '2023-01-01' OR 'Date' IN '2023-01-01')"
+    )
     assert write_question(Wish(kind="Subject", subject="sub-*", since=since), MODEL) == (
-        "FIND 'Subject' WITH name LIKE 'sub-*' AND REFERENCED BY 'Session' WITH ('Date' >= '2023-01-01')"
+        "FIND 'Subject' WITH name LIKE 'sub-*' AND REFERENCED BY 'Session' "
+        "WITH (('Date' >= '2023-01-01' OR 'Date' IN '2023-01-01'))"
     )
 
 

@@ -139,11 +139,14 @@ def _subject(wish: Wish) -> list[str]:
 
 def _dates(wish: Wish, model: DataModel) -> list[str]:
     own = next((name for name in _DATES if name in model.properties_of(wish.kind)), "Session.Date")
-    pairs = ((">=", wish.since), ("<=", wish.until))
-    if wish.kind == "Subject":
-        inner = " AND ".join(f"'Date' {sign} '{day:%Y-%m-%d}'" for sign, day in pairs if day)
-        return [f"REFERENCED BY 'Session' WITH ({inner})"] if inner else []
-    return [f"{quote_path(own)} {sign} '{day:%Y-%m-%d}'" for sign, day in pairs if day]
+    name = "'Date'" if wish.kind == "Subject" else quote_path(own)
+    # A moment is neither before nor after the day that it is in, and not equal to it.
+    days = [
+        f"({name} {sign} '{day:%Y-%m-%d}' OR {name} IN '{day:%Y-%m-%d}')"
+        for sign, day in ((">=", wish.since), ("<=", wish.until))
+        if day
+    ]
+    return [f"REFERENCED BY 'Session' WITH ({' AND '.join(days)})"] if days and wish.kind == "Subject" else days
 
 
 def _word(name: str, text: str) -> str:
