@@ -262,8 +262,40 @@ def test_a_group_has_a_name_of_its_own(clara: Visit) -> None:
 
 def test_who_may_only_look_saves_no_group(leo: Visit) -> None:
     answer = leo.post("/groups", name="leo's", which="all", query="FIND T1WeightedImage")
-    assert answer.status_code >= 400
+    assert answer.status_code == 403
+    assert "Your account may look, but not save a group. Ask " in answer.text
+    assert "Save as group" not in ask(leo, "FIND T1WeightedImage")
     assert status(ask(leo, 'FIND ImageGroup WITH name = "leo\'s"')) == "No record fits."
+
+
+def diary(site: SampleSite) -> list[tuple[str, str | int]]:
+    """Give what was asked and looked at."""
+    lines = map(json.loads, (site.settings.folders.logs / DIARY).read_text(encoding="utf-8").splitlines())
+    return [(one["action"], one.get("query") or one.get("id")) for one in lines if one["action"] in {"ask", "look"}]
+
+
+def test_no_way_of_asking_or_looking_passes_by_the_diary(leo: Visit, sample_site: SampleSite) -> None:
+    hidden = {"HX-Request": "true", "HX-Target": "recording"}
+    subjects, recordings = "FIND Subject", "FIND ECGRecording"
+    (first, *_others) = ids_of(leo, recordings)
+    assert diary(sample_site)[-1:] == [("ask", recordings)]
+    # The same question a page further is the same question; another is another.
+    leo.get(f"/?query={quote(recordings)}&page=2")
+    assert diary(sample_site)[-1:] == [("ask", recordings)]
+    before = len(diary(sample_site))
+    leo.get(f"/?query={quote(subjects)}&page=2")
+    leo.get(f"/?query={quote(subjects)}&page=2&sort=-id")
+    leo.get(f"/?query={quote(recordings)}", headers=hidden)
+    leo.get(f"/record/{first}?at=1", headers=hidden)
+    leo.get(f"/record/{first}?at=5", headers=hidden)
+    leo.get(f"/record/{first}")
+    leo.get("/record/2000000000")
+    long = f"COUNT Subject WITH name != '{'x' * 3_000}'"
+    leo.get(f"/?query={quote(long)}&page=2")
+    assert diary(sample_site)[before:] == [
+        *(("ask", subjects), ("ask", recordings)),
+        *(("look", int(first)), ("look", int(first)), ("ask", long)),
+    ]
 
 
 def test_ticked_records_lead_to_the_choice_of_a_function(clara: Visit) -> None:

@@ -12,7 +12,9 @@ from starlette.requests import Request
 
 from heartbrain_ingest.portal.pages import visitor_of
 
-_MOST_TEXT = 2_000
+#: More than the longest question has.
+_MOST_TEXT = 10_000
+_LAST_SECONDS = 3_600.0
 
 
 class Diary:
@@ -43,6 +45,24 @@ def note(request: Request, action: str, **what: object) -> None:
     visitor = visitor_of(request)
     diary: Diary = request.app.state.diary
     diary.write(visitor.name if visitor else "", action, **what)
+
+
+def note_view(request: Request, action: str, *, is_part: bool, **what: object) -> None:
+    """Write down what the visitor looks at.
+
+    Parameters
+    ----------
+    is_part
+        Whether this is more of a page that may be open already: then only what is another than the last is written.
+    """
+    visitor = visitor_of(request)
+    last: dict[str, object] = (
+        {} if visitor is None else visitor.cache.get((action, "noted"), dict, seconds=_LAST_SECONDS)
+    )
+    if not is_part or last != what:
+        last.clear()
+        last.update(what)
+        note(request, action, **what)
 
 
 def _private(path: str, flags: int) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
 
 from babel.numbers import format_decimal
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -20,8 +22,9 @@ from heartbrain_ingest.portal.asking import retrieve_xml
 from heartbrain_ingest.portal.datamodel import data_model
 from heartbrain_ingest.portal.diary import note
 from heartbrain_ingest.portal.found import found_ids, table
-from heartbrain_ingest.portal.pages import Translate, go, language_of, logged_in, render, translator
+from heartbrain_ingest.portal.pages import Translate, go, language_of, logged_in, render, settings_of, translator
 from heartbrain_ingest.portal.questions import MOST_LETTERS, one_of, quote, read_question
+from heartbrain_ingest.portal.rights import is_refusal
 from heartbrain_ingest.portal.search import read_address
 
 #: Ids that fit into an address.
@@ -100,6 +103,12 @@ def _save(request: Request, form: FormData) -> Response:
     except (SelectionError, QuestionError) as problem:
         return _refuse(request, problem.detail)
     except DatabaseError as problem:
+        if is_refusal(problem):
+            raise HTTPException(
+                HTTPStatus.FORBIDDEN,
+                _("Your account may look, but not save a group. Ask %(who)s.")
+                % {"who": settings_of(request).responsible},
+            ) from None
         if not isinstance(problem.__cause__, db.TransactionError):
             raise
         return _refuse(request, _("LinkAhead refused:") + " " + problem.detail)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from http import HTTPStatus
 
-from babel.dates import format_date
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from starlette.routing import Route
 
 from heartbrain_ingest.portal import record_words
 from heartbrain_ingest.portal.comparison import Comparison, compare_result, other_values
+from heartbrain_ingest.portal.diary import note_view
 from heartbrain_ingest.portal.entity import Entity, Model, Number, read, read_model, read_one
 from heartbrain_ingest.portal.files import ROUTES as FILES
 from heartbrain_ingest.portal.laboratory import Course, follow
@@ -66,11 +66,8 @@ class Words:
         return record_words.number_words(number.name, number.description, self.translate)
 
     def day(self, text: str) -> str:
-        """Write a day as the visitor's language does."""
-        try:
-            return format_date(date.fromisoformat(text[:10]), "medium", locale=self.language)
-        except ValueError:
-            return text
+        """Write a day, without the time that may follow."""
+        return text[:10] if re.match(r"\d{4}-\d\d-\d\d", text) else text
 
 
 def show_record(request: Request) -> Response:
@@ -79,6 +76,8 @@ def show_record(request: Request) -> Response:
     record = read_one(request.path_params["id"])
     if record is None or record.role not in {"Record", "File"}:
         raise HTTPException(HTTPStatus.NOT_FOUND)
+    is_part = request.headers.get("hx-target") == "recording"
+    note_view(request, "look", is_part=is_part, id=record.id)
     settings = settings_of(request)
     visitor = logged_in(request)
     model = read_model(visitor)
@@ -95,7 +94,7 @@ def show_record(request: Request) -> Response:
     if is_recording:
         rules = settings.folders.crawler_config / PHYSIO_RULES
         trace = draw_recording(record, archive, rules, at=_seconds(request.query_params.get("at", "")))
-        if request.headers.get("hx-target") == "recording":
+        if is_part:
             return render(request, "record_recording.html", record=record, trace=trace)
     course: Course | None = follow(record) if record.kind == "LaboratoryMeasurement" else None
     known = read([*referred([record], files=False), *referred([record], files=True)])

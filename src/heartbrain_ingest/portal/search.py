@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from heartbrain_ingest.answers import QuestionError
 from heartbrain_ingest.portal.datamodel import DataModel, data_model
-from heartbrain_ingest.portal.diary import note
+from heartbrain_ingest.portal.diary import note_view
 from heartbrain_ingest.portal.found import (
     BY_ID,
     FIRST_ORDER,
@@ -27,6 +27,7 @@ from heartbrain_ingest.portal.found import (
 from heartbrain_ingest.portal.kinds import N_, choices, plain_name
 from heartbrain_ingest.portal.pages import Translate, language_of, logged_in, render, settings_of, translator
 from heartbrain_ingest.portal.questions import MOST_LETTERS, Question, place_of_error, read_question
+from heartbrain_ingest.portal.rights import may_change
 from heartbrain_ingest.portal.rows import MOST_COLUMNS, Column
 from heartbrain_ingest.portal.search_form import Form, fields_of, read_form
 from heartbrain_ingest.portal.visitors import Visitor
@@ -167,8 +168,10 @@ def show_search(request: Request) -> Response:
                     ) % {"most": format_decimal(MOST_SORTED, locale=language_of(request))}
         except QuestionError as error:
             problem, place = error.detail, place_of_error(error.detail, asked.text)
-        if not problem and asked.page == 1 and not request.headers.get("hx-request"):
-            note(request, "ask", query=asked.text)
+        if not problem:
+            is_part = asked.page != 1 or bool(request.headers.get("hx-request"))
+            note_view(request, "ask", is_part=is_part, query=asked.text)
+    is_images = page is not None and bool(page.rows) and all(model.is_a(row.kinds, "MRImage") for row in page.rows)
     return render(
         request,
         "search.html",
@@ -187,7 +190,7 @@ def show_search(request: Request) -> Response:
         kind_name=lambda names: plain_name(names[0], model, _) if names else "",
         # Functions work on images and recordings.
         is_usable=page is not None and any(model.is_a(row.kinds, "Acquisition") for row in page.rows),
-        is_images=page is not None and bool(page.rows) and all(model.is_a(row.kinds, "MRImage") for row in page.rows),
+        may_group=is_images and may_change(visitor),
         described=lambda name: model.properties[name].description if name in model.properties else "",
         head=lambda column: _head(column, _),
         saved=request.query_params.get("saved", "")[:200],
