@@ -12,7 +12,6 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal, get_decimal_symbol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -131,8 +130,8 @@ def _environment(language: str) -> Environment:
     environment.filters.update(
         number=lambda value: _number(value, language),
         exact=lambda value: _exact(value, language),
-        date=lambda value: format_date(value, "medium", locale=language),
-        moment=lambda value: _moment(value, language),
+        date=lambda value: f"{value:%Y-%m-%d}",
+        moment=_moment,
         segment=lambda value: quote(str(value), safe=""),
         printable=printable,
     )
@@ -162,5 +161,6 @@ def _exact(value: float | None, language: str) -> str:
     return str(format_decimal(Decimal(f"{value:.15g}"), locale=language, decimal_quantization=False))
 
 
-def _moment(value: datetime | None, language: str) -> str:
-    return _NOTHING if value is None else str(format_datetime(value.astimezone(), "short", locale=language))
+def _moment(value: datetime | None) -> str:
+    """Write a moment so that nobody takes the day for the month, in any language."""
+    return _NOTHING if value is None else f"{value.astimezone():%Y-%m-%d %H:%M}"

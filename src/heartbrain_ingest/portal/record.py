@@ -20,7 +20,7 @@ from heartbrain_ingest.portal.entity import Entity, Model, Number, read, read_mo
 from heartbrain_ingest.portal.files import ROUTES as FILES
 from heartbrain_ingest.portal.laboratory import Course, follow
 from heartbrain_ingest.portal.lineage import Lineage, trace_record
-from heartbrain_ingest.portal.pages import Translate, language_of, logged_in, render, settings_of, translator
+from heartbrain_ingest.portal.pages import Translate, logged_in, render, settings_of, translator
 from heartbrain_ingest.portal.record_parts import (
     GivenFile,
     is_day,
@@ -43,7 +43,6 @@ class Words:
 
     model: Model
     translate: Translate
-    language: str
 
     def title(self, entity: Entity, material: str = "") -> str:
         """Give the heading of an entity."""
@@ -107,7 +106,7 @@ def show_record(request: Request) -> Response:
         request,
         "record.html",
         record=record,
-        words=Words(model=model, translate=_, language=language_of(request)),
+        words=Words(model=model, translate=_),
         material=_material(record, known),
         known=known,
         is_result=is_result,

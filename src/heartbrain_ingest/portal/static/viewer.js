@@ -123,10 +123,15 @@
     part("volume").setAttribute("aria-valuetext", text);
   }
 
+  const tenths = new Intl.NumberFormat(document.documentElement.lang, {
+    minimumFractionDigits: 1, maximumFractionDigits: 1,
+  });
+
   function showLocation(place) {
     const [x, y, z] = place.mm;
     const values = place.values.map((one) => written(one.value)).join(" · ");
-    part("location").textContent = `x ${x.toFixed(1)}, y ${y.toFixed(1)}, z ${z.toFixed(1)} mm: ${values}`;
+    const [right, front, top] = [x, y, z].map((one) => tenths.format(Math.abs(one) < 0.05 ? 0 : one));
+    part("location").textContent = `x ${right}, y ${front}, z ${top} mm: ${values}`;
   }
 
   async function showMap() {
