@@ -232,7 +232,14 @@ def test_a_group_lists_its_images_and_can_be_computed_with(clara: Visit) -> None
     assert 'href="/run?group=my%20group"' in page
 
 
-@pytest.mark.parametrize("path", ["/record/0", "/record/99999999", "/record/" + "9" * 40, "/record/x", "/record/-1"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/record/0", "/record/99999999", "/record/" + "9" * 40, "/record/x", "/record/-1"),
+        *(f"/{kind}/{'9' * 5_000}" for kind in ("record", "file", "thumbnail")),
+    ],
+    ids=lambda path: path[:20],
+)
 def test_a_record_that_is_not_there_is_said_to_be_missing(clara: Visit, path: str) -> None:
     answer = clara.get(path)
     assert answer.status_code == 404

@@ -234,9 +234,14 @@ def test_nothing_that_a_record_says_becomes_part_of_the_page(clara: Visit) -> No
         assert "&lt;script&gt;" in page.text
 
 
+@pytest.mark.parametrize("older", ["9" * 5_000, "-1", "x", "\N{SUPERSCRIPT TWO}"])
+def test_a_place_in_the_list_that_is_no_number_is_no_page(clara: Visit, older: str) -> None:
+    assert clara.client.get("/requests", params={"older": older}).status_code == 404
+
+
 def test_a_request_that_is_not_there_or_is_none_is_no_page(clara: Visit) -> None:
     image = find(clara, "clara", "FIND RECORD T1WeightedImage")[0].id
-    for name in ("R-000000000000", "2000000000", str(image), "99999999999", "'", "%2e%2e"):
+    for name in ("R-000000000000", "2000000000", str(image), "99999999999", "9" * 5_000, "'", "%2e%2e"):
         assert clara.get(f"/requests/{name}").status_code == 404, name
 
 
@@ -310,3 +315,6 @@ def test_who_may_only_look_sees_no_buttons_and_is_refused_in_words(leo: Visit, c
 def test_a_change_without_sense_is_refused(clara: Visit) -> None:
     assert clara.post("/requests/change", ids="", wish="cancel").status_code == 400
     assert clara.post("/requests/change", ids="1", wish="delete").status_code == 400
+    assert clara.post("/requests/change", ids="9" * 5_000, wish="cancel").status_code == 400
+    assert clara.post("/requests/change", ids="1,x", wish="cancel").status_code == 400
+    assert clara.post("/requests/change", ids=",".join(map(str, range(1_001))), wish="cancel").status_code == 400

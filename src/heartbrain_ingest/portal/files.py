@@ -17,6 +17,7 @@ from starlette.routing import Route
 from heartbrain_ingest.filesystem.layout import CATEGORIES
 from heartbrain_ingest.portal.diary import note
 from heartbrain_ingest.portal.entity import Entity, read_one
+from heartbrain_ingest.portal.ids import id_in_path
 from heartbrain_ingest.portal.pages import settings_of, translator
 
 #: By the end of a name. What is not here is only ever downloaded.
@@ -95,7 +96,7 @@ def open_entity(archive: Path, entity: Entity | None) -> Published | None:
 def give_file(request: Request) -> Response:
     """GET /file/{id}: the file, or with `?show` the same for the browser to show, where it can."""
     _ = translator(request)
-    entity = read_one(request.path_params["id"])
+    entity = read_one(id_in_path(request))
     if entity is None or entity.role != "File":
         raise HTTPException(HTTPStatus.NOT_FOUND)
     found = open_entity(settings_of(request).folders.archive, entity)
@@ -120,4 +121,4 @@ def _range(wanted: str | None) -> dict[str, str]:
     return {"range": wanted[:100]} if wanted else {}
 
 
-ROUTES = [Route("/file/{id:int}", give_file, methods=["GET"])]
+ROUTES = [Route("/file/{id}", give_file, methods=["GET"])]

@@ -22,6 +22,7 @@ from heartbrain_ingest.portal.asking import retrieve_xml
 from heartbrain_ingest.portal.datamodel import data_model
 from heartbrain_ingest.portal.diary import note
 from heartbrain_ingest.portal.found import found_ids, table
+from heartbrain_ingest.portal.ids import read_id
 from heartbrain_ingest.portal.pages import Translate, go, language_of, logged_in, render, settings_of, translator
 from heartbrain_ingest.portal.questions import MOST_LETTERS, one_of, quote, read_question
 from heartbrain_ingest.portal.rights import is_refusal
@@ -32,7 +33,6 @@ MOST_TICKED = 200
 #: Images of one group; each of them is written into the group's record.
 MOST_IN_GROUP = 5_000
 _MOST_NAME = 200
-_MOST_DIGITS = 16
 #: Letters that are sent at once.
 _BLOCK = 1 << 15
 #: What a spreadsheet would take for a formula.
@@ -154,7 +154,7 @@ def _ticked(form: FormData, _: Translate) -> list[int]:
     texts = [str(one) for one in form.getlist("ids")]
     if len(texts) > MOST_TICKED:
         raise SelectionError(_("These are too many records to name them one by one."))
-    return [int(one) for one in dict.fromkeys(texts) if one.isascii() and one.isdecimal() and len(one) < _MOST_DIGITS]
+    return [number for one in dict.fromkeys(texts) if (number := read_id(one)) is not None]
 
 
 def _refuse(request: Request, text: str) -> Response:

@@ -18,6 +18,7 @@ from heartbrain_ingest.portal.comparison import Comparison, compare_result, othe
 from heartbrain_ingest.portal.diary import note_view
 from heartbrain_ingest.portal.entity import Entity, Model, Number, read, read_model, read_one
 from heartbrain_ingest.portal.files import ROUTES as FILES
+from heartbrain_ingest.portal.ids import id_in_path
 from heartbrain_ingest.portal.laboratory import Course, follow
 from heartbrain_ingest.portal.lineage import Lineage, trace_record
 from heartbrain_ingest.portal.pages import Translate, logged_in, render, settings_of, translator
@@ -72,7 +73,7 @@ class Words:
 def show_record(request: Request) -> Response:
     """GET /record/{id}; `?at=` seconds moves through a recording."""
     _ = translator(request)
-    record = read_one(request.path_params["id"])
+    record = read_one(id_in_path(request))
     if record is None or record.role not in {"Record", "File"}:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     is_part = request.headers.get("hx-target") == "recording"
@@ -152,4 +153,4 @@ def _seconds(text: str) -> float | None:
     return value if math.isfinite(value) and 0 <= value < 1e7 else None  # noqa: PLR2004 - months
 
 
-ROUTES = [Route("/record/{id:int}", show_record, methods=["GET"]), *FILES]
+ROUTES = [Route("/record/{id}", show_record, methods=["GET"]), *FILES]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from heartbrain_ingest.portal.diary import note
 from heartbrain_ingest.portal.files import find_published
 from heartbrain_ingest.portal.following import Line
 from heartbrain_ingest.portal.forms import unit_words
+from heartbrain_ingest.portal.ids import read_id
 from heartbrain_ingest.portal.pages import go, logged_in, render, settings_of, tell, translator
 from heartbrain_ingest.portal.patience import SlowError
 from heartbrain_ingest.portal.rights import is_refusal, may_change
@@ -38,8 +38,6 @@ from hpc_bridge.protocol import Description
 _TAIL_BYTES = 64 * 1024
 _MOST_LOGS = 12
 _MOST_CHANGED = 1_000
-#: Ids of LinkAhead have 32 bits.
-_NUMBER = re.compile(r"[0-9]{1,10}")
 #: What one looks into first.
 _LOG_ORDER = ("stderr.txt", "stdout.txt")
 
@@ -50,7 +48,9 @@ def show_all(request: Request) -> Response:
     wishes = request.query_params
     state = wishes.get("state", "") if wishes.get("state") in following.STATES else ""
     mine = "mine" in wishes
-    older = int(wishes["older"]) if wishes.get("older", "").isdecimal() else None
+    older = read_id(wishes["older"]) if wishes.get("older") else None
+    if older is None and wishes.get("older"):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     question = following.question_of(mine=visitor.name if mine else "", state=state)
     page = following.read_page(question, older=older, lines=settings.portal.page_size)
     lines, silent = look(request, page.requests)
@@ -98,8 +98,13 @@ async def change(request: Request) -> Response:
 def _change(request: Request, words: Mapping[str, str]) -> Response:
     _ = translator(request)
     wish = {"cancel": Status.CANCEL, "retry": Status.RETRY}.get(words.get("wish", ""))
-    ids = [int(word) for word in words.get("ids", "").split(",") if word.isdecimal()][:_MOST_CHANGED]
-    rows = [row for line in make_lines(request, following.read_by_ids(ids), Queue()) for row in line.rows]
+    ids = [read_id(word.strip()) for word in words.get("ids", "").split(",") if word.strip()]
+    known = [one for one in ids if one is not None]
+    if len(known) < len(ids):
+        raise HTTPException(HTTPStatus.BAD_REQUEST, _("This is no list of record numbers."))
+    if len(known) > _MOST_CHANGED:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, _("These are too many records to name them one by one."))
+    rows = [row for line in make_lines(request, following.read_by_ids(known), Queue()) for row in line.rows]
     if wish is None or not rows:
         raise HTTPException(HTTPStatus.BAD_REQUEST, _("Nothing was chosen."))
     meant = [row for row in rows if (row.may_cancel if wish is Status.CANCEL else row.may_retry)]
@@ -183,7 +188,8 @@ def _catalogue(request: Request) -> list[Description]:
 
 def _find(request: Request) -> Asked:
     name = str(request.path_params["name"])[:200]
-    found = following.read_by_ids([int(name)]) if _NUMBER.fullmatch(name) else following.read_by_names([name])
+    number = read_id(name)
+    found = following.read_by_names([name]) if number is None else following.read_by_ids([number])
     if len(found) != 1:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return found[0]

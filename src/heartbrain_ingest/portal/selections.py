@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from heartbrain_ingest.answers import QuestionError
 from heartbrain_ingest.portal import asking
+from heartbrain_ingest.portal.ids import read_id
 from heartbrain_ingest.portal.pages import Translate
 from heartbrain_ingest.portal.questions import MOST_LETTERS
 
@@ -52,10 +53,10 @@ def read_selection(words: Mapping[str, str], _: Translate) -> Selection:
     if given := words.get("ids", ""):
         if len(given) > _MOST_IDS:
             raise HTTPException(HTTPStatus.BAD_REQUEST, _("These are too many records to name them one by one."))
-        parts = [part.strip() for part in given.split(",") if part.strip()]
-        if not all(part.isascii() and part.isdecimal() and len(part) < 11 for part in parts):  # noqa: PLR2004 - of 32 bits
+        parts = [read_id(part.strip()) for part in given.split(",") if part.strip()]
+        ids = tuple(dict.fromkeys(one for one in parts if one is not None))
+        if None in parts:
             raise HTTPException(HTTPStatus.BAD_REQUEST, _("This is no list of record numbers."))
-        ids = tuple(dict.fromkeys(int(part) for part in parts))
         return Selection(ids=ids[:MOST], words={"ids": ",".join(map(str, ids[:MOST]))}, total=len(ids))
     if question := words.get("query", "").strip():
         if len(question) > MOST_LETTERS:

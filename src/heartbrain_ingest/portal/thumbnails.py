@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from heartbrain_ingest.crawl.client import database_errors, db
 from heartbrain_ingest.portal.asking import retrieve_entities
+from heartbrain_ingest.portal.ids import id_in_path
 from heartbrain_ingest.portal.rows import OUTPUT, PICTURES
 
 #: The pictures that the pipeline draws are below 200 kB.
@@ -27,7 +28,7 @@ def show_thumbnail(request: Request) -> Response:
 
     The browser keeps it, and asks each time whether it is still the one and still the visitor's to see.
     """
-    picture = _picture(request.path_params["id"])
+    picture = _picture(id_in_path(request))
     if picture is None:
         raise HTTPException(404)
     etag = f'"{str(picture.checksum or "")[:40].lower()}-{picture.id}"'
@@ -83,4 +84,4 @@ def _download(path: str) -> bytes:
     return content
 
 
-ROUTES = [Route("/thumbnail/{id:int}", show_thumbnail, methods=["GET"])]
+ROUTES = [Route("/thumbnail/{id}", show_thumbnail, methods=["GET"])]
