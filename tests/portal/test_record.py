@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 from datetime import date
 from html.parser import HTMLParser
@@ -162,6 +163,26 @@ def test_a_table_that_is_broken_is_not_drawn(clara: Visit, sample_site: SampleSi
         for broken in (content[:50], b"", b"no gzip", content[:-9]):
             path.write_bytes(broken)
             assert "can not be drawn" in _page(clara, record.id)
+    finally:
+        path.write_bytes(content)
+
+
+def test_a_recording_is_read_once_however_one_moves_through_it(clara: Visit, sample_site: SampleSite) -> None:
+    record = only(clara, "FIND RECORD PulseOximetryRecording WITH NumberOfPeaks > 50")
+    with as_steward(clara):
+        file = db.File(id=record.get_property("RecordingFile").value).retrieve()
+    path = sample_site.settings.folders.archive / file.path.lstrip("/")
+    content, status = path.read_bytes(), path.stat()
+    seen = len(re.findall(r'class="peak"', _page(clara, record.id, params={"at": "5"})))
+    assert seen
+    try:
+        # What says of itself that it is still the same is not read again.
+        path.write_bytes(b"\0" * len(content))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert len(re.findall(r'class="peak"', _page(clara, record.id, params={"at": "5"}))) == seen
+        assert 'class="peak"' in _page(clara, record.id, params={"at": "20"})
+        os.utime(path)
+        assert "can not be drawn" in _page(clara, record.id)
     finally:
         path.write_bytes(content)
 

@@ -7,7 +7,6 @@ import itertools
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from heartbrain_ingest.physio.peaks import find_rhythm
 from heartbrain_ingest.physio.rules import ChannelRule, PhysioRules
 from heartbrain_ingest.portal.entity import Entity, find, read, read_one
 from heartbrain_ingest.portal.files import open_entity
+from heartbrain_ingest.portal.shelf import Shelf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: A larger table is not drawn while somebody waits. Unit: bytes, packed.
 _MOST_BYTES: Final = 30_000_000
 _MOST_TEXT: Final = 100_000_000
+#: Recordings that are kept as they were read, and that are read at the same time: each takes hundreds of megabytes.
+_KEPT, _AT_ONCE = 4, 2
 #: Columns that are marks in time, not a curve.
 _MARKS: Final = frozenset({"monitor_trigger", "scanner_trigger", "trigger"})
 _MOST_SCANS: Final = 60
@@ -124,15 +126,46 @@ def draw_recording(record: Entity, archive: Path, rules_file: Path, *, at: float
     if file is None or not rate or rate <= 0 or file.status.st_size > _MOST_BYTES:
         return None
     columns = record.get("Columns")
-    names = [str(one) for one in columns.values] if columns is not None else []
-    table = _read(file.path, len(names), (file.status.st_mtime_ns, file.status.st_size))
-    shown = next((index for index, name in enumerate(names) if name not in _MARKS), None)
-    if table is None or shown is None or not len(table):
+    names = tuple(str(one) for one in columns.values) if columns is not None else ()
+    shown = next((name for name in names if name not in _MARKS), None)
+    if shown is None:
         return None
-    curves = [index for index, name in enumerate(names) if name not in _MARKS]
     rule = _rule(rules_file, record)
-    peaks = _peaks(table[:, curves], rate, record, rule)
-    return _draw(table[:, shown], rate, names[shown], peaks, _scans(record), rule, at=at)
+    path = file.path
+    key = (
+        path,
+        file.status.st_mtime_ns,
+        file.status.st_size,
+        names,
+        rate,
+        record.kind,
+        rule and rule.model_dump_json(),
+    )
+    curve = _CURVES.get(key, lambda: _find_curve(path, names, rate, record.kind, rule))
+    if curve is None:
+        return None
+    return _draw(curve.signal, rate, shown, curve.peaks, _scans(record), rule, at=at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Curve:
+    """The channel that is shown, and where its beats or breaths are."""
+
+    signal: NDArray[np.float64]
+    peaks: tuple[int, ...]
+
+
+_CURVES: Final[Shelf[_Curve | None]] = Shelf(most=_KEPT, at_once=_AT_ONCE)
+
+
+def _find_curve(path: Path, names: Sequence[str], rate: float, kind: str, rule: ChannelRule | None) -> _Curve | None:
+    table = _read(path, len(names))
+    if table is None or not len(table):
+        return None
+    curves = table[:, [index for index, name in enumerate(names) if name not in _MARKS]]
+    signal = curves[:, 0].copy()
+    signal.flags.writeable = False
+    return _Curve(signal=signal, peaks=_peaks(curves, rate, kind, rule))
 
 
 def _draw(
@@ -237,8 +270,7 @@ def _path(points: Sequence[tuple[int, int] | None]) -> str:
     return "".join(words)
 
 
-@lru_cache(maxsize=4)
-def _read(path: Path, columns: int, stamp: tuple[int, int]) -> NDArray[np.float64] | None:  # noqa: ARG001 - the stamp is the cache's key
+def _read(path: Path, columns: int) -> NDArray[np.float64] | None:
     """Read a BIDS table without a header line: shape (samples, columns), NaN for `n/a`."""
     import numpy as np  # noqa: PLC0415 - only for recordings
 
@@ -252,9 +284,7 @@ def _read(path: Path, columns: int, stamp: tuple[int, int]) -> NDArray[np.float6
         return None
     if not columns or len(values) % columns:
         return None
-    table = values.reshape(-1, columns)
-    table.flags.writeable = False
-    return table
+    return values.reshape(-1, columns)
 
 
 def _rule(rules_file: Path, record: Entity) -> ChannelRule | None:
@@ -268,12 +298,12 @@ def _rule(rules_file: Path, record: Entity) -> ChannelRule | None:
     )
 
 
-def _peaks(curves: NDArray[np.float64], rate: float, record: Entity, rule: ChannelRule | None) -> tuple[int, ...]:
+def _peaks(curves: NDArray[np.float64], rate: float, kind: str, rule: ChannelRule | None) -> tuple[int, ...]:
     if rule is None:
         return ()
     names = tuple(f"{number}" for number in range(curves.shape[1]))
     recording = Recording(
-        kind=record.kind,
+        kind=kind,
         sampling_frequency=rate,
         start_ms=0.0,
         stop_ms=0.0,
