@@ -110,6 +110,14 @@ def test_the_form_takes_a_decimal_comma_and_says_what_is_no_number_and_no_day() 
     assert len(read_form(address, MODEL, str).problems) == 2
 
 
+@pytest.mark.parametrize(
+    "more", [f"subject=sub-{'x' * 200}", f"word=acq&text={'x' * 201}", "&".join(["word=acq&text=x"] * 21)]
+)
+def test_what_is_too_much_for_the_form_is_said_and_not_cut(more: str) -> None:
+    form = read_form(QueryParams(f"kind=MRImage&{more}"), MODEL, str)
+    assert (form.query, form.problems) == ("", ("The question is too long.",))
+
+
 def test_lines_of_the_form_keep_together() -> None:
     address = QueryParams("kind=MRImage&property=&low=&high=&property=RepetitionTime&low=&high=2&more=number")
     form = read_form(address, MODEL, str)

@@ -19,6 +19,8 @@ FIRST_KIND = "MRImage"
 _MOST_LINES = 20
 _MOST_TEXT = 200
 _MOST_TOLD = 70
+#: What an address calls the parts of a line.
+_NUMBER_LINE, _WORD_LINE = ("property", "low", "high"), ("word", "text")
 #: Of the visit that a record belongs to.
 _OF_SESSION = ("Age", "MagneticFieldStrength", "Sex", "ManufacturersModelName", "Device")
 
@@ -58,12 +60,15 @@ class Form:
 def read_form(given: QueryParams, model: DataModel, _: Translate) -> Form:
     """Read the form from an address, and write its question."""
     problems: list[str] = []
+    lines = [given.getlist(name) for name in (*_NUMBER_LINE, *_WORD_LINE)]
+    texts = [given.get(name, "") for name in ("kind", "subject")] + [text for line in lines for text in line]
+    if max(map(len, lines)) > _MOST_LINES or any(len(text.strip()) > _MOST_TEXT for text in texts):
+        # Cut off, it would find other records.
+        problems.append(_("The question is too long."))
     kind = _short(given.get("kind", "")) or FIRST_KIND
     subject, since, until = (_short(given.get(name, "")) for name in ("subject", "since", "until"))
-    numbers = [
-        NumberLine(name=name, low=low, high=high) for name, low, high in _lines(given, "property", "low", "high")
-    ]
-    words = [WordLine(name=name, text=text) for name, text in _lines(given, "word", "text")]
+    numbers = [NumberLine(name=name, low=low, high=high) for name, low, high in _lines(given, *_NUMBER_LINE)]
+    words = [WordLine(name=name, text=text) for name, text in _lines(given, *_WORD_LINE)]
     wish = Wish(
         kind=kind,
         subject=subject,
