@@ -19,6 +19,7 @@ from heartbrain_ingest.crawl.client import db
 from heartbrain_ingest.portal import requests_page
 from heartbrain_ingest.portal.centres import Centres, Queue
 from heartbrain_ingest.portal.following import Line, Row, read_by_ids, read_queue
+from heartbrain_ingest.portal.ids import read_id
 from heartbrain_ingest.portal.pages import logged_in, render
 from heartbrain_ingest.portal.rights import may_change
 from heartbrain_ingest.portal.security import COOKIE
@@ -181,7 +182,8 @@ class Board:
 async def follow(request: Request) -> Response:
     """GET /requests/events: a stream of changes of the requests `ids`; `one` where it is for the page of one."""
     wishes = request.query_params
-    ids = [int(word) for word in wishes.get("ids", "").split(",") if word.isascii() and word.isdecimal()][:_MOST_IDS]
+    words = wishes.get("ids", "").split(",")[:_MOST_IDS]
+    ids = [number for word in words if (number := read_id(word)) is not None]
     board: Board = request.app.state.board
     watch = board.join(logged_in(request), request.cookies.get(COOKIE, ""), ids)
     if watch is None:
