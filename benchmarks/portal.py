@@ -209,7 +209,7 @@ def measure_crowd(folder: Path, records: int, seconds: int) -> Crowd | None:
     name, password = login.read_text(encoding="ascii").split()
     with serving(file) as address:
         command = [str(_LOCUST), "-f", str(_USERS_FILE), "--headless", "--only-summary", "--host", address]
-        command += ["-u", str(USERS), "-r", str(USERS), "-t", f"{seconds}s", "--csv", str(folder / "crowd")]
+        command += ["-u", str(USERS), "-r", str(USERS // 10), "-t", f"{seconds}s", "--csv", str(folder / "crowd")]
         environment = {"PORTAL_USER": name, "PORTAL_PASSWORD": password, "PATH": "/usr/bin:/bin", "HOME": str(folder)}
         subprocess.run(command, env=environment, capture_output=True, check=False, timeout=seconds + 120)
     with (folder / "crowd_stats.csv").open(encoding="utf-8") as stream:

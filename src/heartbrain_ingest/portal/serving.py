@@ -65,6 +65,8 @@ def serve_portal(settings: Settings, *, announce: Callable[[str], None]) -> None
         forwarded_allow_ips=",".join(portal.proxies),
         lifespan="off",
         timeout_graceful_shutdown=5,
+        # Longer than people read: a connection that is closed while the next request is on its way is an error.
+        timeout_keep_alive=75,
         ssl_certfile=portal.certificate,
         ssl_keyfile=portal.private_key,
     )
