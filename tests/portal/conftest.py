@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from linkahead_embedded.bootstrap import close_application
 from tests.portal.browser import chromium, listening
+from tests.portal.following import set_interval
 from tests.portal.site import SampleSite, Visit, shared_site
 
 
@@ -39,6 +41,24 @@ def address(sample_site: SampleSite) -> Iterator[str]:
     """Give the address of a portal of the sample site that listens."""
     with listening(sample_site) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def working(sample_site: SampleSite) -> Iterator[str]:
+    """Give the address of a portal that exchanges by itself, with a computing centre that works."""
+    set_interval(sample_site, seconds=0.5)
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.wait(0.3):
+            sample_site.centre.tick()
+
+    worker = threading.Thread(target=work)
+    with listening(sample_site, "--exchange") as address:
+        worker.start()
+        yield address
+        is_over.set()
+        worker.join()
 
 
 @pytest.fixture

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.portal.browser import listening, log_in, violations
-from tests.portal.following import one_image, set_interval
+from tests.portal.browser import log_in, violations
+from tests.portal.following import one_image
 from tests.portal.site import SampleSite
 
 _MOMENT = 60_000
-
-
-@pytest.fixture(scope="module")
-def working(sample_site: SampleSite) -> Iterator[str]:
-    """Give the address of a portal that exchanges by itself, with a computing centre that works."""
-    set_interval(sample_site, seconds=0.5)
-    is_over = threading.Event()
-
-    def work() -> None:
-        while not is_over.wait(0.3):
-            sample_site.centre.tick()
-
-    worker = threading.Thread(target=work)
-    with listening(sample_site, "--exchange") as address:
-        worker.start()
-        yield address
-        is_over.set()
-        worker.join()
 
 
 def test_a_function_runs_and_its_page_tells_so_without_being_loaded_again(
