@@ -454,3 +454,11 @@ def test_what_a_laboratory_reported_is_written_as_it_is_stored(clara: Visit, sam
         columns = "".join(f"&columns={name}" for name in ("MeasuredValue", "ReferenceLow", "ReferenceHigh"))
         found = page.get(f"/?query=FIND+LaboratoryMeasurement+WITH+name=exact{columns}").text
         assert all(one in _words(found) for one in shown)
+
+
+def test_computing_is_offered_to_those_who_may(clara: Visit, sample_site: SampleSite) -> None:
+    image = only(clara, "FIND RECORD T1WeightedImage").id
+    offer = f'href="/run?ids={image}"'
+    assert offer in clara.get(f"/record/{image}").text
+    leo = Visit(sample_site.settings).log_in("leo")
+    assert offer not in leo.get(f"/record/{image}").text

@@ -31,6 +31,7 @@ from heartbrain_ingest.portal.record_parts import (
     referred,
     sort_fields,
 )
+from heartbrain_ingest.portal.rights import may_change
 from heartbrain_ingest.portal.traces import Trace, draw_recording
 from heartbrain_ingest.portal.viewing import Viewer, roles_of, view_image, view_result
 
@@ -112,7 +113,7 @@ def show_record(request: Request) -> Response:
         known=known,
         is_result=is_result,
         is_recording=is_recording,
-        can_run=model.is_below(record.kind, "Acquisition"),
+        can_run=model.is_below(record.kind, "Acquisition") and may_change(visitor),
         viewer=viewer,
         comparisons=comparisons,
         values=other_values(record),
