@@ -33,6 +33,19 @@ def obey_permissions() -> None:
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
+def take_in_as_one_who_obeys(site: Site) -> subprocess.CompletedProcess[str]:
+    """Run the program as somebody whom permission bits hold up."""
+    return subprocess.run(
+        site.argv("ingest", "--json", "--jobs", "1"),
+        capture_output=True,
+        text=True,
+        env=site.environment(),
+        preexec_fn=obey_permissions,
+        timeout=120,
+        check=False,
+    )
+
+
 # unfinished
 
 
@@ -112,15 +125,7 @@ def test_files_and_folders_without_permission_have_their_code_and_the_rest_is_pu
     write_series(locked, PatientID="HB0500")
     locked.chmod(0)
     (site.inbox / ".complete").touch()
-    done = subprocess.run(
-        site.argv("ingest", "--json", "--jobs", "1"),
-        capture_output=True,
-        text=True,
-        env=site.environment(),
-        preexec_fn=obey_permissions,
-        timeout=120,
-        check=False,
-    )
+    done = take_in_as_one_who_obeys(site)
     locked.chmod(0o700)
     assert done.returncode == 1, done.stderr
     fates = site.fates()
@@ -386,15 +391,7 @@ def test_a_folder_that_can_not_be_looked_into_for_a_night_keeps_its_files_waitin
     site.take_in()
     folder.chmod(mode)
     (site.inbox / ".complete").touch()
-    done = subprocess.run(
-        site.argv("ingest", "--json", "--jobs", "1"),
-        capture_output=True,
-        text=True,
-        env=site.environment(),
-        preexec_fn=obey_permissions,
-        timeout=120,
-        check=False,
-    )
+    done = take_in_as_one_who_obeys(site)
     folder.chmod(0o700)
     assert done.returncode == 1, done.stderr
     assert site.fates() == {f"study/02_000{number}.dcm": ("waiting", None) for number in range(1, 5)} | {
