@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from heartbrain_functions.ivim import model
 from heartbrain_functions.ivim.model import COUNT, D_STAR, S0, Array, Bounds, D, F, Failure
 from heartbrain_functions.ivim.plain import fit_plain
-from heartbrain_functions.ivim.shrinkage import Population, learn, to_free, to_parameters, with_prior
+from heartbrain_functions.ivim.shrinkage import Population, learn, most_probable, start_near, to_parameters
 from heartbrain_functions.ivim.solver import Rows, Solution, least_squares
 from heartbrain_functions.ivim.starting import SEPARATION, start_on_grid
 
 Method = Literal["segmented", "nlls", "varpro", "shrinkage"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 #: Voxels at a time: memory stays bounded, and arrays in the processor's cache.
-CHUNK: Final = 4096
+CHUNK: Final = 2048
+#: Voxels from which `shrinkage` learns.
+_SAMPLE: Final = 4096
 #: From here on in b (s/mm2) perfusion is taken to be gone, in the segmented method.
 THRESHOLD: Final = 200.0
 #: Closer to a limit than this part of it counts as at the limit.
@@ -109,7 +111,7 @@ def fit(
     scale = np.max(data[rows], axis=1, initial=0)[:, None]
     population = None
     if method == "shrinkage":
-        sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), CHUNK)).astype(int)] if len(rows) else rows
+        sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)] if len(rows) else rows
         unit = np.max(data[sample], axis=1, initial=0)[:, None]
         population = learn(data[sample] / unit, b_values, bounds, noise / unit) if len(sample) else None
     for first in range(0, len(rows), CHUNK):
@@ -161,6 +163,8 @@ def _fit_chunk(
     threshold: float,
     population: Population | None,
 ) -> Fit:
+    if population is not None:
+        return _judged(data, bounds, *_most_probable(data, b_values, bounds, noise, population))
     if method == "segmented":
         solution = _segmented(data, b_values, bounds, noise, threshold)
     elif method == "varpro":
@@ -168,10 +172,7 @@ def _fit_chunk(
     else:
         start = start_on_grid(_without_floor(data, noise), b_values, bounds)
         solution = fit_plain(data, b_values, bounds, noise, start)
-    errors = None
-    if method == "shrinkage" and population is not None:
-        solution, errors = _most_probable(data, b_values, bounds, noise, solution, population)
-    return _judged(data, bounds, solution, errors)
+    return _judged(data, bounds, solution)
 
 
 def _without_floor(data: Array, noise: Array) -> Array:
@@ -285,10 +286,10 @@ def _as_solution(data: Array, b_values: Array, noise: Array, values: Array, conv
 
 
 def _most_probable(
-    data: Array, b_values: Array, bounds: Bounds, noise: Array, start: Solution, population: Population
+    data: Array, b_values: Array, bounds: Bounds, noise: Array, population: Population
 ) -> tuple[Solution, Array]:
-    free = to_free(start.values, bounds)
-    found = least_squares(*with_prior(data, b_values, bounds, noise, free, population))
+    start = start_near(_without_floor(data, noise), b_values, bounds, population)
+    found = most_probable(data, b_values, bounds, noise, start, population)
     values, slopes = to_parameters(found.values, bounds)
     covariance = _inverse(found.information)
     errors = np.sqrt(np.einsum("nii->ni", covariance)) * slopes
@@ -308,7 +309,7 @@ def _inverse(matrices: Array) -> Array:
     return inverse
 
 
-def _judged(data: Array, bounds: Bounds, solution: Solution, errors: Array | None) -> Fit:
+def _judged(data: Array, bounds: Bounds, solution: Solution, errors: Array | None = None) -> Fit:
     """Give standard errors and say which voxels are not to be trusted."""
     n, m = data.shape
     values = solution.values

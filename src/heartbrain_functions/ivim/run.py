@@ -31,7 +31,7 @@ from heartbrain_functions.ivim.volumes import average, find_rounding, read_b_val
 from heartbrain_functions.pictures import show_maps, write_page
 from heartbrain_functions.results import Result, derivative_stem
 
-VERSION: Final = "1.0.0"
+VERSION: Final = "1.0.1"
 _NAMES: Final = {S0: "S0", F: "f", D: "D", D_STAR: "Dstar"}
 _UNITS: Final = {"S0": "arbitrary", "f": "1", "D": "mm^2/s", "Dstar": "mm^2/s", "fDstar": "mm^2/s"}
 _TITLES: Final = {"f": "f: perfusion fraction", "D": "D: diffusion (mm²/s)", "Dstar": "D*: pseudo-diffusion (mm²/s)"}

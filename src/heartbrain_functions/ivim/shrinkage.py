@@ -14,8 +14,8 @@ import numpy as np
 from heartbrain_functions.ivim import model
 from heartbrain_functions.ivim.model import COUNT, D_STAR, S0, Array, Bounds, D, F
 from heartbrain_functions.ivim.plain import fit_plain
-from heartbrain_functions.ivim.solver import Evaluate, Rows, least_squares
-from heartbrain_functions.ivim.starting import start_on_grid
+from heartbrain_functions.ivim.solver import Rows, Solution, least_squares
+from heartbrain_functions.ivim.starting import GRID, grid_of, start_on_grid
 
 #: The population says nothing of S0.
 _LEARNED: Final = [F, D, D_STAR]
@@ -25,6 +25,10 @@ _SETTLED: Final = 1e-2
 _LEAST_VARIANCE: Final = 0.05**2
 #: Transformed coordinates stay within these.
 _LARGEST: Final = 12.0
+#: Changes of a transformed coordinate are judged beside this: a coordinate near 0 is no smaller than others.
+_SIZE: Final = 1.0
+#: A voxel begins within this many standard deviations of the population's f.
+_NEAR: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,30 +82,43 @@ def _limits(bounds: Bounds) -> tuple[Array, Array]:
     return low, high
 
 
-def with_prior(
+def most_probable(
     data: Array, b_values: Array, bounds: Bounds, floor: Array, start: Array, population: Population
-) -> tuple[Evaluate, Array, Array, Array]:
-    """Give the least-squares problem whose minimum is the most probable point: evaluate, start, low, high.
+) -> Solution:
+    """Find the most probable transformed coordinates of each voxel from a start, (n, 4).
 
     The population adds three residuals to those of the signals, which are in units of their noise.
     """
     root = np.linalg.cholesky(np.linalg.inv(population.covariance))
+    measured = len(b_values)
 
     def evaluate(rows: Rows, free: Array) -> tuple[Array, Array]:
         values, inner = to_parameters(free, bounds)
         predicted, slopes = model.signal_and_slopes(values, b_values, floor[rows])
-        measured = len(b_values)
         residual = np.empty((len(rows), measured + len(_LEARNED)))
-        residual[:, :measured] = (predicted - data[rows]) / population.noise
+        np.subtract(predicted, data[rows], out=residual[:, :measured])
+        residual[:, :measured] /= population.noise
         residual[:, measured:] = (free[:, _LEARNED] - population.center) @ root
-        all_slopes = np.zeros((len(rows), COUNT, residual.shape[1]))
-        all_slopes[:, :, :measured] = slopes * inner[:, :, None] / population.noise
+        all_slopes = np.empty((len(rows), COUNT, residual.shape[1]))
+        np.multiply(slopes, (inner / population.noise)[:, :, None], out=all_slopes[:, :, :measured])
+        all_slopes[:, S0, measured:] = 0
         all_slopes[:, _LEARNED, measured:] = root
         return residual, all_slopes
 
-    low = np.full(COUNT, -_LARGEST)
-    high = np.full(COUNT, _LARGEST)
-    return evaluate, start, low, high
+    return least_squares(evaluate, start, np.full(COUNT, -_LARGEST), np.full(COUNT, _LARGEST), size=_SIZE)
+
+
+def start_near(data: Array, b_values: Array, bounds: Bounds, population: Population) -> Array:
+    """Give the transformed coordinates to begin from, (n, 4): the best of the grid in view of the population."""
+    slow, fast = np.meshgrid(*grid_of(bounds), indexing="ij")
+    pairs = np.stack([np.ones(slow.size), np.full(slow.size, 0.5), slow.ravel(), fast.ravel()], axis=1)
+    away = to_free(pairs, bounds)[:, [D, D_STAR]] - population.center[1:]
+    root = np.linalg.cholesky(np.linalg.inv(population.covariance[1:, 1:]))
+    penalty = population.noise**2 * np.sum((away @ root) ** 2, axis=1)
+    free = to_free(start_on_grid(data, b_values, bounds, penalty.reshape(GRID, GRID)), bounds)
+    reach = _NEAR * np.sqrt(population.covariance[0, 0])
+    free[:, F] = np.clip(free[:, F], population.center[0] - reach, population.center[0] + reach)
+    return free
 
 
 def learn(data: Array, b_values: Array, bounds: Bounds, floor: Array) -> Population:
@@ -122,7 +139,7 @@ def learn(data: Array, b_values: Array, bounds: Bounds, floor: Array) -> Populat
         noise=noise,
     )
     for _ in range(_ROUNDS):
-        found = least_squares(*with_prior(data, b_values, bounds, floor, free, population))
+        found = most_probable(data, b_values, bounds, floor, free, population)
         free = found.values
         spread = np.linalg.inv(found.information + 1e-9 * np.eye(COUNT))[:, 1:, 1:]
         center = free[:, _LEARNED].mean(axis=0)

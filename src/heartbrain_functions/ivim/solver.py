@@ -49,7 +49,7 @@ class Solution:
     converged: NDArray[np.bool_]
 
 
-def least_squares(evaluate: Evaluate, start: Array, low: Array, high: Array) -> Solution:
+def least_squares(evaluate: Evaluate, start: Array, low: Array, high: Array, size: float = 0.0) -> Solution:
     """Minimise the sum of squared residuals of each row.
 
     Parameters
@@ -60,6 +60,8 @@ def least_squares(evaluate: Evaluate, start: Array, low: Array, high: Array) -> 
         (n, p).
     low, high
         (p,) limits.
+    size
+        Of parameters smaller than this a change counts as if they were this large; for coordinates that may be 0.
     """
     values = np.clip(start, low, high)
     n = len(values)
@@ -71,6 +73,7 @@ def least_squares(evaluate: Evaluate, start: Array, low: Array, high: Array) -> 
     damping = np.full(n, _FIRST_DAMPING)
     converged = np.zeros(n, dtype=bool)
     tiny = np.finfo(float).tiny
+    size = max(size, tiny)
     for _ in range(ITERATIONS):
         if not len(active):
             break
@@ -81,7 +84,7 @@ def least_squares(evaluate: Evaluate, start: Array, low: Array, high: Array) -> 
         new = np.einsum("nm,nm->n", residual, residual)
         old = squares[active]
         better = new <= old
-        moved = np.max(np.abs(trial - here) / (np.abs(here) + tiny), axis=1)
+        moved = np.max(np.abs(trial - here) / np.maximum(np.abs(here), size), axis=1)
         gained = (old - new) / np.maximum(old, tiny)
         done = (moved < TOLERANCE) | (better & (gained < GAIN) & (moved < np.sqrt(TOLERANCE)))
         accepted = active[better]

@@ -15,9 +15,16 @@ from heartbrain_functions.ivim.model import COUNT, D_STAR, S0, Array, Bounds, D,
 GRID: Final = 18
 #: D* below this multiple of D is no second compartment.
 SEPARATION: Final = 1.5
+#: Voxels at a time: what is computed of them stays in the processor's cache.
+_BLOCK: Final = 256
 
 
-def start_on_grid(data: Array, b_values: Array, bounds: Bounds) -> Array:
+def grid_of(bounds: Bounds) -> tuple[Array, Array]:
+    """Give the values of D and of D* that are tried, mm2/s."""
+    return np.geomspace(*bounds.d, GRID), np.geomspace(*bounds.d_star, GRID)
+
+
+def start_on_grid(data: Array, b_values: Array, bounds: Bounds, penalty: Array | None = None) -> Array:
     """Give a starting point for each voxel.
 
     Parameters
@@ -28,40 +35,50 @@ def start_on_grid(data: Array, b_values: Array, bounds: Bounds) -> Array:
         (m,), s/mm2.
     bounds
         Limits; the grid lies within.
+    penalty
+        What speaks against each pair of D and D*, (GRID, GRID), in units of squared signals.
 
     Returns
     -------
     array
         (n, 4): S0, f, D, D*.
     """
-    slow = np.geomspace(*bounds.d, GRID)
-    fast = np.geomspace(*bounds.d_star, GRID)
-    slow_basis, fast_basis = np.exp(-np.outer(slow, b_values)), np.exp(-np.outer(fast, b_values))
-    first, second = (index.ravel() for index in np.meshgrid(np.arange(GRID), np.arange(GRID), indexing="ij"))
-    apart = fast[second] > SEPARATION * slow[first]
-    first, second = first[apart], second[apart]
-    # Both amplitudes by the normal equations of two columns.
-    aa, bb = np.sum(slow_basis**2, axis=1)[first], np.sum(fast_basis**2, axis=1)[second]
-    ab = (slow_basis @ fast_basis.T)[first, second]
-    determinant = aa * bb - ab**2
-    ya, yb = (data @ slow_basis.T)[:, first], (data @ fast_basis.T)[:, second]
-    amplitude_slow = (ya * bb - yb * ab) / determinant
-    amplitude_fast = (yb * aa - ya * ab) / determinant
-    # A negative amplitude means that one compartment alone fits best.
-    only_slow, only_fast = amplitude_fast < 0, amplitude_slow < 0
-    amplitude_slow = np.where(only_slow, np.maximum(ya / aa, 0), np.where(only_fast, 0, amplitude_slow))
-    amplitude_fast = np.where(only_slow, 0, np.where(only_fast, np.maximum(yb / bb, 0), amplitude_fast))
-    explained = (
-        2 * (amplitude_slow * ya + amplitude_fast * yb)
-        - amplitude_slow**2 * aa
-        - amplitude_fast**2 * bb
-        - 2 * amplitude_slow * amplitude_fast * ab
-    )
-    best = np.argmax(explained, axis=1)
-    rows = np.arange(len(data))
+    slow, fast = grid_of(bounds)
+    penalty = np.zeros((GRID, GRID)) if penalty is None else penalty
+    slow_basis, fast_basis = (np.exp(-np.outer(rates, b_values)) for rates in (slow, fast))
+    slow_size, fast_size = (np.sqrt(np.sum(basis**2, axis=1)) for basis in (slow_basis, fast_basis))
+    slow_basis, fast_basis = slow_basis / slow_size[:, None], fast_basis / fast_size[:, None]
+    # Of each fast decay what the slow one can't explain: both then explain signals independently of each other.
+    cosine = slow_basis @ fast_basis.T
+    sine = np.sqrt(np.maximum(1 - cosine**2, np.finfo(float).tiny))
+    rest = (fast_basis - cosine[:, :, None] * slow_basis[:, None]) / sine[:, :, None]
+    rest[fast <= SEPARATION * slow[:, None]] = 0
+    rest = rest.reshape(-1, len(b_values))
+    # The part that only the fast one explains is at most so many times the rest while both amplitudes are positive.
+    steepest = sine / cosine
     start = np.empty((len(data), COUNT))
-    start[:, S0] = amplitude_slow[rows, best] + amplitude_fast[rows, best]
-    start[:, F] = amplitude_fast[rows, best] / np.maximum(start[:, S0], np.finfo(float).tiny)
-    start[:, D] = slow[first[best]]
-    start[:, D_STAR] = fast[second[best]]
+    for first in range(0, len(data), _BLOCK):
+        signals = data[first : first + _BLOCK]
+        by_slow = np.maximum(signals @ slow_basis.T, 0)
+        by_fast = signals @ fast_basis.T
+        by_rest = (signals @ rest.T).reshape(-1, GRID, GRID)
+        # A negative amplitude means that one compartment alone fits best.
+        by_rest *= (by_rest > 0) & (by_rest <= by_slow[:, :, None] * steepest)
+        explained = by_rest**2
+        explained += (by_slow**2)[:, :, None]
+        explained -= penalty
+        fast_alone = np.maximum(by_fast, 0) ** 2 - np.min(penalty, axis=0)
+        rows = np.arange(len(signals))
+        i, j = np.divmod(explained.reshape(-1, GRID * GRID).argmax(axis=1), GRID)
+        alone = fast_alone.argmax(axis=1)
+        slow_part = (by_slow[rows, i] - by_rest[rows, i, j] / steepest[i, j]) / slow_size[i]
+        fast_part = by_rest[rows, i, j] / (sine[i, j] * fast_size[j])
+        none_slow = fast_alone[rows, alone] > explained[rows, i, j]
+        j = np.where(none_slow, alone, j)
+        slow_part = np.where(none_slow, 0, slow_part)
+        fast_part = np.where(none_slow, by_fast[rows, j] / fast_size[j], fast_part)
+        here = start[first : first + _BLOCK]
+        here[:, S0] = slow_part + fast_part
+        here[:, F] = fast_part / np.maximum(here[:, S0], np.finfo(float).tiny)
+        here[:, D], here[:, D_STAR] = slow[i], fast[j]
     return start
