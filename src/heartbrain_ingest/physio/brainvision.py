@@ -10,15 +10,12 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heartbrain_ingest.physio.channels import Channel, make_recordings
-from heartbrain_ingest.physio.recording import Recording, RecordingError
-
-if TYPE_CHECKING:
-    from heartbrain_ingest.physio.rules import PhysioRules
+from heartbrain_ingest.physio.channels import known_unit
+from heartbrain_ingest.physio.log import Log, Signal
+from heartbrain_ingest.physio.recording import Clock, RecordingError, since_midnight_ms
 
 FORMATS = {"INT_16": "<i2", "INT_32": "<i4", "IEEE_FLOAT_32": "<f4"}
 SECTION = re.compile(r"^\[(?P<name>[^\]]+)\]\s*$")
@@ -26,15 +23,15 @@ MOMENT = "%Y%m%d%H%M%S%f"
 LARGEST_TEXT = 64 * 1024 * 1024
 
 
-def read_brainvision(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
-    """Read the recordings of a `.vhdr` file and the files it names, which lie beside it.
+def read_brainvision(path: Path) -> Log:
+    """Read the channels of a `.vhdr` file and the files it names, which lie beside it.
 
     Raises
     ------
     RecordingError
         PHYSIO_UNREADABLE: a part is missing or in a form that the format does not describe.
     """
-    header = _sections(path)
+    header = sections(path)
     try:
         common, binary = header["Common Infos"], header["Binary Infos"]
         count = int(common["NumberOfChannels"])
@@ -52,13 +49,21 @@ def read_brainvision(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
     numbers = np.fromfile(samples_path, dtype=dtype)
     rows = len(numbers) // count
     table = numbers[: rows * count].reshape((rows, count) if orientation == "MULTIPLEXED" else (count, rows))
-    table = (table if orientation == "MULTIPLEXED" else table.T).astype(np.float64)
-    begin, scanner_s = _markers(_beside(path, common.get("MarkerFile", ""), ".vmrk"), rate, rules)
-    channels = [
-        Channel(name=name, unit=unit, rate=rate, values=table[:, index] * resolution)
+    table = table if orientation == "MULTIPLEXED" else table.T
+    begin, markers = _markers(_beside(path, common.get("MarkerFile", ""), ".vmrk"), rate)
+    signals = tuple(
+        Signal(
+            name=name,
+            units=(known_unit(unit),),
+            rate=rate,
+            counts=table[:, index : index + 1],
+            resolution=resolution,
+            start_ms=None if begin is None else since_midnight_ms(begin),
+        )
         for index, (name, resolution, unit) in enumerate(about)
-    ]
-    return make_recordings(channels, rules, begin=begin, source="brainvision", scanner_s=scanner_s)
+    )
+    day = None if begin is None else begin.date()
+    return Log(source="brainvision", signals=signals, clock=Clock.OWN, markers=markers, day=day)
 
 
 def _channel(text: str) -> tuple[str, float, str]:
@@ -67,23 +72,22 @@ def _channel(text: str) -> tuple[str, float, str]:
     return fields[0].replace("\\1", ","), float(fields[2] or 1.0), fields[3].strip() or "uV"
 
 
-def _markers(path: Path | None, rate: float, rules: PhysioRules) -> tuple[datetime | None, list[float]]:
-    """Give when the first sample was taken, and the seconds of the marks that the scanner set."""
-    if path is None:
-        return None, []
+def _markers(path: Path | None, rate: float) -> tuple[datetime | None, tuple[tuple[str, float], ...]]:
+    """Give when the first sample was taken, and `Type/Description` of each marker with its seconds."""
     begin: datetime | None = None
-    scanner_s = []
-    for text in _sections(path).get("Marker Infos", {}).values():
+    markers = []
+    for text in (sections(path) if path else {}).get("Marker Infos", {}).values():
         fields = [*text.split(","), "", "", "", "", ""]
         kind, label, place, moment = fields[0], fields[1], fields[2], fields[5]
         if not place.strip().isdigit():
             continue
         seconds = (int(place) - 1) / rate  # the format counts from one
-        if kind == "New Segment" and begin is None and len(moment) == len("YYYYMMDDhhmmssuuuuuu") and seconds == 0:
-            begin = _moment(moment)
-        elif any(re.search(name, f"{kind}/{label}", re.IGNORECASE) for name in rules.scanner_triggers):
-            scanner_s.append(seconds)
-    return begin, sorted(scanner_s)
+        if kind == "New Segment":
+            if begin is None and len(moment) == len("YYYYMMDDhhmmssuuuuuu") and seconds == 0:
+                begin = _moment(moment)
+        else:
+            markers.append((f"{kind}/{label}", seconds))
+    return begin, tuple(markers)
 
 
 def _moment(text: str) -> datetime | None:
@@ -102,7 +106,8 @@ def _beside(path: Path, name: str, suffix: str) -> Path | None:
     return None
 
 
-def _sections(path: Path) -> dict[str, dict[str, str]]:
+def sections(path: Path) -> dict[str, dict[str, str]]:
+    """Give the lines `key=value` of a header or a file of markers, by section."""
     if path.stat().st_size > LARGEST_TEXT:
         raise RecordingError("PHYSIO_UNREADABLE", "the header is too large to be one")
     content = path.read_bytes()

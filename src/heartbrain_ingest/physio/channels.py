@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError, since_midnight_ms
+from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,10 +41,11 @@ SHORTEST_TR_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Channel:
+class NamedSignal:
     """One channel as the file holds it. The name is free text: it is compared and never kept."""
 
     name: str
+    #: UCUM; empty where the file names none that is known.
     unit: str
     #: Samples per second, Hz.
     rate: float
@@ -55,10 +54,10 @@ class Channel:
 
 
 def make_recordings(
-    channels: Sequence[Channel],
+    channels: Sequence[NamedSignal],
     rules: PhysioRules,
     *,
-    begin: datetime | None,
+    start_ms: float | None,
     source: str,
     scanner_s: Sequence[float] = (),
 ) -> tuple[Recording, ...]:
@@ -66,8 +65,9 @@ def make_recordings(
 
     Parameters
     ----------
-    begin
-        When the first sample was taken, on the clock of the recording computer; None where the file does not tell.
+    start_ms
+        When the first sample was taken, milliseconds since midnight on the clock of the recording computer; None where
+        the file does not tell.
     scanner_s
         Seconds from the first sample to each mark that the scanner set. Without any, the channels named under
         `scanner_triggers` in physio.yml are searched for rising edges.
@@ -78,12 +78,12 @@ def make_recordings(
         PHYSIO_UNREADABLE: no channel has a name that physio.yml knows.
     """
     marks = np.asarray(scanner_s, dtype=np.float64)
-    groups: dict[tuple[str, float, int], list[Channel]] = {}
+    groups: dict[tuple[str, float, int], list[NamedSignal]] = {}
     unknown = False
     for channel in channels:
         if not len(channel.values):
             continue
-        if not len(marks) and any(re.search(name, channel.name, re.IGNORECASE) for name in rules.scanner_triggers):
+        if not len(marks) and rules.is_scanner_trigger(channel.name):
             marks = _edges(channel)
         kind = rules.kind_of_channel(channel.name)
         if kind is None:
@@ -98,22 +98,21 @@ def make_recordings(
     for (kind, rate, count), members in groups.items():
         rule = rules.channels[kind]
         parts[kind] = parts.get(kind, 0) + 1
-        start_ms = 0.0 if begin is None else since_midnight_ms(begin)
+        first_ms = start_ms or 0.0
         recordings.append(
             Recording(
                 kind=kind,
                 part=parts[kind],
                 sampling_frequency=rate,
-                start_ms=start_ms,
-                stop_ms=start_ms + 1000.0 * count / rate,
-                clock=Clock.NONE if begin is None else Clock.OWN,
+                start_ms=first_ms,
+                stop_ms=first_ms + 1000.0 * count / rate,
+                clock=Clock.NONE if start_ms is None else Clock.OWN,
                 samples=_finite(np.stack([channel.values for channel in members], axis=1)),
                 triggers=None,
                 columns=column_names(rule.columns, len(members)),
-                units=tuple(UNITS.get(_folded(channel.unit), rule.units) for channel in members),
+                units=tuple(channel.unit or rule.units for channel in members),
                 source=source,
                 scanner_triggers=_marked(marks, rate, count) if len(marks) else None,
-                day=None if begin is None else begin.date(),
                 issues=issues,
             )
         )
@@ -131,7 +130,7 @@ def _finite(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.isfinite(samples), samples, np.nan)
 
 
-def _edges(channel: Channel) -> NDArray[np.float64]:
+def _edges(channel: NamedSignal) -> NDArray[np.float64]:
     """Give the seconds at which a trigger line rises through the middle of its range."""
     known = channel.values[np.isfinite(channel.values)]
     if not known.size or not known.max() > known.min():
@@ -152,5 +151,7 @@ def _marked(seconds: NDArray[np.float64], rate: float, count: int) -> NDArray[np
     return marks
 
 
-def _folded(unit: str) -> str:
-    return unit.replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u").strip().casefold()
+def known_unit(text: str) -> str:
+    """Give the UCUM code of what an amplifier calls a unit; empty where nobody knows it."""
+    folded = text.replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u").strip().casefold()
+    return UNITS.get(folded, "")

@@ -9,7 +9,7 @@ Source: extractCMRRPhysio.m of the sequence's authors (https://github.com/CMRR-C
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heartbrain_ingest.physio.channels import column_names
-from heartbrain_ingest.physio.recording import MS_PER_DAY, Kind, Recording, RecordingError
-from heartbrain_ingest.physio.rules import PhysioRules
+from heartbrain_ingest.physio.log import Log, Signal
+from heartbrain_ingest.physio.recording import MS_PER_DAY, Kind, RecordingError
 
 MS_PER_TICK = 2.5
 TICKS_PER_DAY = int(MS_PER_DAY / MS_PER_TICK)
@@ -37,13 +36,14 @@ ROW = re.compile(r"^[ \t]*(\d{1,12})[ \t]+([A-Z]+\d?)[ \t]+(-?\d{1,12})[ \t]*(\S
 INFO_ROW = re.compile(
     r"^[ \t]*(\d{1,12})[ \t]+\d{1,12}[ \t]+(\d{1,12})[ \t]+\d{1,12}[ \t]+(\d{1,12})[ \t\r]*$", re.MULTILINE
 )
+VERSION = re.compile(r"EJA_\d+")
 LOG_NAME = re.compile(r"_(ECG|PULS|RESP|EXT)\.log$")
 
 BLOCK = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Log:
+class _Part:
     header: dict[str, str]
     text: str
 
@@ -52,14 +52,14 @@ class _Log:
         return self.header.get("LogDataType", "")
 
 
-def read_cmrr_log(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
+def read_cmrr_log(path: Path) -> Log | None:
     """Read one split log.
 
     The scanner's triggers come from the `..._Info.log` beside it where both carry the same UUID.
 
     Returns
     -------
-    One recording; none for the `_Info.log` itself, which holds no signal.
+    None for the `_Info.log` itself, which holds no signal.
 
     Raises
     ------
@@ -68,17 +68,17 @@ def read_cmrr_log(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
     """
     log = _parse(path.read_text(encoding="latin-1"))
     if log.type == INFO_TYPE:
-        return ()
+        return None
     info_path = path.with_name(LOG_NAME.sub("_Info.log", path.name))
     starts: NDArray[np.int64] | None = None
     if info_path != path and info_path.is_file():
         info = _parse(info_path.read_text(encoding="latin-1"))
         if info.type == INFO_TYPE and info.header.get("UUID") == log.header.get("UUID"):
             starts = _volume_starts(info)
-    return (_recording(log, starts, rules),)
+    return _log([log], [_signal(log, starts)])
 
 
-def read_cmrr_payload(payload: bytes, rows: int, rules: PhysioRules) -> tuple[Recording, ...]:
+def read_cmrr_payload(payload: bytes, rows: int) -> Log:
     """Read the logs that a CMRR physiology DICOM object carries.
 
     Parameters
@@ -90,11 +90,19 @@ def read_cmrr_payload(payload: bytes, rows: int, rules: PhysioRules) -> tuple[Re
 
     Returns
     -------
-    One recording for each log with samples, with the scanner's triggers where the object holds them.
+    One signal for each log with samples, with the scanner's triggers where the object holds them.
+
+    Raises
+    ------
+    RecordingError
+        PHYSIO_UNREADABLE: no log holds samples.
     """
     logs = [_parse(text) for text in _texts(payload, rows)]
     starts = next((_volume_starts(log) for log in logs if log.type == INFO_TYPE), None)
-    return tuple(_recording(log, starts, rules) for log in logs if log.type in KIND_OF_TYPE and ROW.search(log.text))
+    filled = [log for log in logs if log.type in KIND_OF_TYPE and ROW.search(log.text)]
+    if not filled:
+        raise RecordingError("PHYSIO_UNREADABLE", "no log in the payload holds samples")
+    return _log(filled, [_signal(log, starts) for log in filled])
 
 
 def _texts(payload: bytes, rows: int) -> Iterator[str]:
@@ -108,11 +116,11 @@ def _texts(payload: bytes, rows: int) -> Iterator[str]:
         yield payload[offset + BLOCK : offset + BLOCK + length].decode("latin-1")
 
 
-def _parse(text: str) -> _Log:
-    return _Log(header=dict(HEADER.findall(text)), text=text)
+def _parse(text: str) -> _Part:
+    return _Part(header=dict(HEADER.findall(text)), text=text)
 
 
-def _volume_starts(info: _Log) -> NDArray[np.int64] | None:
+def _volume_starts(info: _Part) -> NDArray[np.int64] | None:
     first: dict[int, int] = {}
     for volume, start, echo in INFO_ROW.findall(info.text):
         if echo == "0":
@@ -120,7 +128,18 @@ def _volume_starts(info: _Log) -> NDArray[np.int64] | None:
     return np.array(sorted(first.values()), dtype=np.int64) if first else None
 
 
-def _recording(log: _Log, starts: NDArray[np.int64] | None, rules: PhysioRules) -> Recording:
+def _log(parts: Sequence[_Part], signals: Sequence[Signal]) -> Log:
+    header = parts[0].header
+    version = VERSION.match(header.get("LogVersion", ""))
+    return Log(
+        source=f"siemens-cmrr {version[0] if version else ''}".rstrip(),
+        signals=tuple(signals),
+        day=_day(header.get("ScanDate", "")),
+        uuid=header.get("UUID", "").lower() or None,
+    )
+
+
+def _signal(log: _Part, starts: NDArray[np.int64] | None) -> Signal:
     if log.type not in KIND_OF_TYPE:
         raise RecordingError("PHYSIO_UNREADABLE", "the log is of no known type")
     rows = ROW.findall(log.text)
@@ -142,26 +161,20 @@ def _recording(log: _Log, starts: NDArray[np.int64] | None, rules: PhysioRules) 
     samples[place, channel] = [float(row[2]) for row in rows]
     triggers = np.zeros(len(samples), dtype=np.bool_)
     triggers[place[[bool(row[3]) for row in rows]]] = True
-    rule = rules.channels[kind]
-    recording = Recording(
+    signal = Signal(
         kind=kind,
-        sampling_frequency=1000.0 / (MS_PER_TICK * step),
+        rate=1000.0 / (MS_PER_TICK * step),
         start_ms=float(ticks[0]) * MS_PER_TICK,
         stop_ms=float(ticks[-1]) * MS_PER_TICK % MS_PER_DAY,
-        samples=samples,
-        triggers=triggers,
-        columns=column_names(rule.columns, len(names)),
-        units=(rule.units,) * len(names),
-        source=f"siemens-cmrr {log.header.get('LogVersion', '')}".rstrip(),
-        day=_day(log.header.get("ScanDate", "")),
-        uuid=log.header.get("UUID", "").lower() or None,
+        counts=samples,
+        events=triggers,
     )
     if starts is None:
-        return recording
+        return signal
     at = -((ticks[0] - starts) // step)  # the first sample at or after the volume's beginning
     marks = np.zeros(len(samples), dtype=np.bool_)
     marks[at[(at >= 0) & (at < len(samples))]] = True
-    return replace(recording, scanner_triggers=marks)
+    return replace(signal, volumes=marks)
 
 
 def _places(ticks: NDArray[np.int64], step: int) -> NDArray[np.int64]:

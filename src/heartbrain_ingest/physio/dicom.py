@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heartbrain_ingest.physio.channels import known_unit
 from heartbrain_ingest.physio.cmrr import read_cmrr_payload
-from heartbrain_ingest.physio.recording import MS_PER_DAY, Kind, Recording, RecordingError, since_midnight_ms
-from heartbrain_ingest.physio.rules import PhysioRules
+from heartbrain_ingest.physio.log import Log, Signal
+from heartbrain_ingest.physio.recording import Kind, RecordingError, since_midnight_ms
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 CMRR_PAYLOAD = (0x7FE1, 0x1010)
+#: Names of leads (PS3.16 CID 3001), as far as their code meanings hold one.
+LEAD = re.compile(r"(?i:lead)\s(I{1,3}|aV[RLF]|V\d{1,2}[RL]?|[ADEFHIJMSXYZ]|CM\d|MCL\d?)(?:\s.*)?")
 #: Waveform storage SOP classes (PS3.4 B.5), by the beginning of their UID.
 KIND_OF_CLASS = {
     "1.2.840.10008.5.1.4.1.1.9.1.": Kind.ECG,
@@ -22,7 +26,7 @@ KIND_OF_CLASS = {
 }
 
 
-def read_dicom(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
+def read_dicom(path: Path) -> Log:
     """Read the recordings of one DICOM object.
 
     Raises
@@ -38,9 +42,9 @@ def read_dicom(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
         raise RecordingError("PHYSIO_UNREADABLE", "the DICOM object can't be read") from None
     try:
         if "WaveformSequence" in dataset:
-            return _waveforms(dataset, rules)
+            return _waveforms(dataset)
         if CMRR_PAYLOAD in dataset and "PHYSIO" in (dataset.get("ImageType") or ()):
-            return read_cmrr_payload(bytes(dataset[CMRR_PAYLOAD].value), int(dataset.AcquisitionNumber), rules)
+            return read_cmrr_payload(bytes(dataset[CMRR_PAYLOAD].value), int(dataset.AcquisitionNumber))
     except RecordingError:
         raise
     except Exception:  # noqa: BLE001 - a damaged object raises anything from the parser; the message may quote it
@@ -48,7 +52,7 @@ def read_dicom(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
     raise RecordingError("PHYSIO_UNREADABLE", "the DICOM object holds no physiology")
 
 
-def _waveforms(dataset: Dataset, rules: PhysioRules) -> tuple[Recording, ...]:
+def _waveforms(dataset: Dataset) -> Log:
     """Give the original multiplex groups; derived ones (a median beat) have no place on the clock."""
     import numpy as np  # noqa: PLC0415
 
@@ -56,31 +60,27 @@ def _waveforms(dataset: Dataset, rules: PhysioRules) -> tuple[Recording, ...]:
     if kind is None:
         raise RecordingError("PHYSIO_UNREADABLE", "the waveform is of no known kind")
     begin = _begin(dataset)
-    recordings = []
+    signals = []
     for index, group in enumerate(dataset.WaveformSequence):
         if group.get("WaveformOriginality") != "ORIGINAL":
             continue
         samples = np.asarray(dataset.waveform_array(index), dtype=np.float64)
-        rate = float(group.SamplingFrequency)
         channels = group.ChannelDefinitionSequence
-        start = since_midnight_ms(begin) + float(group.get("MultiplexGroupTimeOffset") or 0.0)
-        recordings.append(
-            Recording(
+        if not float(group.SamplingFrequency) > 0 or len(channels) != samples.shape[1]:
+            raise RecordingError("PHYSIO_UNREADABLE", "the waveform has no sampling rate, or no channel for a column")
+        signals.append(
+            Signal(
                 kind=kind,
-                sampling_frequency=rate,
-                start_ms=start,
-                stop_ms=(start + 1000.0 * len(samples) / rate) % MS_PER_DAY,
-                samples=samples,
-                triggers=None,
-                columns=tuple(_channel_name(channel, place, kind, rules) for place, channel in enumerate(channels)),
-                units=tuple(_unit(channel, rules.channels[kind].units) for channel in channels),
-                source="dicom-waveform",
-                day=begin.date(),
+                rate=float(group.SamplingFrequency),
+                start_ms=since_midnight_ms(begin) + float(group.get("MultiplexGroupTimeOffset") or 0.0),
+                counts=samples,
+                columns=tuple(_lead(channel) for channel in channels),
+                units=tuple(_unit(channel) for channel in channels),
             )
         )
-    if not recordings:
+    if not signals:
         raise RecordingError("PHYSIO_UNREADABLE", "the DICOM object holds no original waveform")
-    return tuple(recordings)
+    return Log(source="dicom-waveform", signals=tuple(signals), day=begin.date())
 
 
 def _begin(dataset: Dataset) -> datetime:
@@ -93,18 +93,14 @@ def _begin(dataset: Dataset) -> datetime:
     raise RecordingError("PHYSIO_UNREADABLE", "the waveform has no AcquisitionDateTime")
 
 
-def _channel_name(channel: Dataset, place: int, kind: Kind, rules: PhysioRules) -> str:
+def _lead(channel: Dataset) -> str:
     """Name a lead after its standard code meaning ("Lead aVR" -> `ecg_aVR`); free labels may hold anything."""
     sources = channel.get("ChannelSourceSequence") or ()
     meaning = str(sources[0].get("CodeMeaning") or "") if sources else ""
-    words = meaning.split()
-    lead = words[-1] if len(words) > 1 and words[0] == "Lead" else ""
-    if lead.isascii() and lead.isalnum():
-        return f"ecg_{lead}"
-    names = rules.channels[kind].columns
-    return names[place] if place < len(names) else f"{names[0]}_{place + 1}"
+    found = LEAD.fullmatch(meaning)
+    return f"ecg_{found[1]}" if found else ""
 
 
-def _unit(channel: Dataset, default: str) -> str:
+def _unit(channel: Dataset) -> str:
     units = channel.get("ChannelSensitivityUnitsSequence") or ()
-    return str(units[0].get("CodeValue") or default) if units else default
+    return known_unit(str(units[0].get("CodeValue") or "")) if units else ""

@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heartbrain_ingest.physio.channels import column_names
+from heartbrain_ingest.physio.log import Log, Signal
 from heartbrain_ingest.physio.names import GE_NAME
-from heartbrain_ingest.physio.recording import MS_PER_DAY, Clock, Kind, Recording, RecordingError
+from heartbrain_ingest.physio.recording import Clock, Kind, RecordingError, since_midnight_ms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from heartbrain_ingest.physio.rules import PhysioRules
 
 KIND_OF_SIGNAL = {"PPG": Kind.PULSE, "RESP": Kind.RESPIRATION, "ECG": Kind.ECG}
 VERSION = "ge"
 
 
-def read_ge(path: Path, rules: PhysioRules) -> Recording:
+def read_ge(path: Path) -> Log:
     """Read one file of samples, with the beats of the `PPGTrig` file beside it.
 
     Raises
@@ -38,31 +36,21 @@ def read_ge(path: Path, rules: PhysioRules) -> Recording:
     if found is None:
         raise RecordingError("PHYSIO_UNREADABLE", "the name is not that of a GE physiology file")
     kind = KIND_OF_SIGNAL[found["signal"]]
-    rate = rules.nominal_rate(VERSION, kind)
     samples = _numbers(path)
     try:
         end = datetime.strptime(found["moment"], "%m%d%Y%H_%M_%S")  # noqa: DTZ007 - local clock of the scanner
     except ValueError:
         raise RecordingError("PHYSIO_UNREADABLE", "the name holds no moment") from None
     end += timedelta(milliseconds=int(found["ms"]))
-    midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
-    stop_ms = (end - midnight).total_seconds() * 1000.0
-    start = end - timedelta(seconds=len(samples) / rate)
-    rule = rules.channels[kind]
-    return Recording(
+    signal = Signal(
         kind=kind,
         part=int(found["lead"] or 1),
-        sampling_frequency=rate,
-        start_ms=(stop_ms - 1000.0 * len(samples) / rate) % MS_PER_DAY,
-        stop_ms=stop_ms,
-        clock=Clock.OWN,
-        scan_end_s=len(samples) / rate,
-        samples=samples[:, np.newaxis],
-        triggers=_beats(path, len(samples)) if kind is Kind.PULSE else None,
-        columns=column_names(rule.columns, 1),
-        units=(rule.units,),
-        source=VERSION,
-        day=start.date(),
+        counts=samples[:, np.newaxis],
+        events=_beats(path, len(samples)) if kind is Kind.PULSE else None,
+        stop_ms=since_midnight_ms(end),
+    )
+    return Log(
+        source=VERSION, version=VERSION, signals=(signal,), clock=Clock.OWN, scan_end=len(samples), day=end.date()
     )
 
 

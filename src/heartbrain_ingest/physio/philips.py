@@ -19,14 +19,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heartbrain_ingest.physio.channels import column_names
+from heartbrain_ingest.physio.log import Log, Signal
 from heartbrain_ingest.physio.names import PHILIPS_HEAD
-from heartbrain_ingest.physio.recording import Clock, Kind, Recording, RecordingError, since_midnight_ms
+from heartbrain_ingest.physio.recording import Clock, Kind, RecordingError, since_midnight_ms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from heartbrain_ingest.physio.rules import PhysioRules
 
 MOMENT = re.compile(r"^##[^\d\n]*(\d\d-\d\d-\d{4} \d\d:\d\d:\d\d)\s*$", re.MULTILINE)
 NAME = re.compile(r"SCANPHYSLOG_?(\d{8})_?(\d{6})", re.IGNORECASE)
@@ -36,7 +34,7 @@ SCAN_END = 0x20
 VERSION = "philips"
 
 
-def read_philips(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
+def read_philips(path: Path) -> Log:
     """Read the signals of a log; one that is flat (nothing was connected) is left out.
 
     Raises
@@ -62,34 +60,24 @@ def read_philips(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
         raise RecordingError("PHYSIO_UNREADABLE", "a row holds no numbers") from None
     begin = _begin("\n".join(lines[:head]), path.name)
     ends = np.flatnonzero(marks & SCAN_END)
-    recordings = []
+    signals = []
     for kind, columns in COLUMNS_OF_KIND.items():
         samples = np.stack([values[name] for name in columns], axis=1)
-        if not np.ptp(samples, axis=0).any():
-            continue
-        rate = rules.nominal_rate(VERSION, kind)
-        start_ms = since_midnight_ms(begin) if begin else 0.0
-        rule = rules.channels[kind]
-        recordings.append(
-            Recording(
-                kind=kind,
-                sampling_frequency=rate,
-                start_ms=start_ms,
-                stop_ms=start_ms + 1000.0 * len(samples) / rate,
-                clock=Clock.OWN if begin else Clock.NONE,
-                scan_end_s=float(ends[-1]) / rate if len(ends) else None,
-                samples=samples,
-                triggers=(marks & MARK_OF_KIND[kind]) != 0,
-                columns=column_names(rule.columns, len(columns)),
-                units=(rule.units,) * len(columns),
-                source=VERSION,
-                day=begin.date() if begin else None,
-                issues=() if len(ends) and not is_cut else ("PHYSIO_TRUNCATED",),
-            )
-        )
-    if not recordings:
+        if np.ptp(samples, axis=0).any():
+            start_ms = since_midnight_ms(begin) if begin else None
+            events = (marks & MARK_OF_KIND[kind]) != 0
+            signals.append(Signal(kind=kind, counts=samples, events=events, start_ms=start_ms))
+    if not signals:
         raise RecordingError("PHYSIO_UNREADABLE", "every signal of the log is flat")
-    return tuple(recordings)
+    return Log(
+        source=VERSION,
+        version=VERSION,
+        signals=tuple(signals),
+        clock=Clock.OWN,
+        scan_end=int(ends[-1]) if len(ends) else None,
+        day=begin.date() if begin else None,
+        issues=() if len(ends) and not is_cut else ("PHYSIO_TRUNCATED",),
+    )
 
 
 def _column(rows: list[list[str]], index: int) -> NDArray[np.float64]:

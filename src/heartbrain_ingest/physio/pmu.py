@@ -17,15 +17,15 @@ checked on real VB and VE files.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heartbrain_ingest.physio.channels import column_names
-from heartbrain_ingest.physio.recording import MS_PER_DAY, Kind, Recording, RecordingError
-from heartbrain_ingest.physio.rules import PhysioRules
+from heartbrain_ingest.physio.log import Log, Signal
+from heartbrain_ingest.physio.recording import Kind, RecordingError
 
 EVENT_ON = 5000
 EVENT_OFF = 6000
@@ -36,15 +36,13 @@ HEADER_LENGTHS = (4, 5)
 MOST_CHANNELS = 4
 LARGEST_CODE = 8191
 LONGEST_NUMBER = 9
-#: Shorter logs don't tell a rate from their clock: the edges are uncertain by some tenths of a second.
-CLOCKED_S = 10.0
 
 INFO = re.compile(r"\b5002\b(.*?)\b6002\b", re.DOTALL)
 #: A region whose begin code is missing, as some VB logs write "ACQ FINISHED".
 STRAY_TEXT = re.compile(r"[A-Za-z].*?\b6002\b", re.DOTALL)
 END = re.compile(r"\b5003\b")
 STATISTICS = re.compile(r"^\s*(?:ECG|PULS|RESP|EXT)\s+Freq Per:", re.MULTILINE)
-VERSION = re.compile(r"LOGVERSION[_ ]\s*(?P<version>[A-Z]*\d?\s*\d*)")
+VERSION = re.compile(r"LOGVERSION[_ ]\s*(?P<version>(?:ECG|PULSE?|RESP|EXT)?\d?\s*\d*)")
 STATED_RATE = re.compile(r"(?P<signal>[A-Z]+)_SAMPLES_PER_SECOND\s*=\s*(?P<rate>\d{1,6})\b")
 CLOCK = re.compile(r"^\s*Log(?P<edge>Start|Stop)(?P<clock>MDH|MPCU)Time:\s*(?P<ms>\d{1,9})\b", re.MULTILINE)
 
@@ -71,8 +69,13 @@ class _Parts:
     is_complete: bool
 
 
-def read_pmu(path: Path, rules: PhysioRules) -> Recording:
+def read_pmu(path: Path, extensions: Mapping[str, Kind]) -> Log:
     """Read one PMU log.
+
+    Parameters
+    ----------
+    extensions
+        The kind of a log that does not say it itself, by the extension of its name.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def read_pmu(path: Path, rules: PhysioRules) -> Recording:
     """
     parts = _split(path.read_bytes().decode("latin-1"))
     version = _version(parts.regions)
-    kind = _kind(version, parts.regions, path.suffix.lower(), rules)
+    kind = _kind(version, parts.regions, path.suffix.lower(), extensions)
     length = parts.header_length or HEADER_LENGTHS[kind is Kind.ECG]
     numbers, unknown = _without_unknown(parts.numbers[length:], kind, INTERLEAVED.get(version, 1))
     samples, triggers = _decode(numbers, kind, INTERLEAVED.get(version, 1))
@@ -94,25 +97,18 @@ def read_pmu(path: Path, rules: PhysioRules) -> Recording:
         raise RecordingError("PHYSIO_UNREADABLE", "the log holds no samples")
     if "StartMDH" not in parts.clock:
         raise RecordingError("PHYSIO_UNREADABLE", "the log holds no LogStartMDHTime")
-    start = parts.clock["StartMDH"]
-    logged_s = (parts.clock["StopMDH"] - start) % MS_PER_DAY / 1000.0 if "StopMDH" in parts.clock else 0.0
-    nominal = _stated_rate(parts.regions, kind) or rules.nominal_rate(version, kind)
-    rate, issues = _check_rate(nominal, len(samples), logged_s, rules)
-    channel = rules.channels[kind]
-    columns = column_names(channel.columns, samples.shape[1])
-    issues += ("PHYSIO_UNKNOWN_CODE",) if unknown else ()
+    issues: tuple[str, ...] = ("PHYSIO_UNKNOWN_CODE",) if unknown else ()
     issues += () if parts.is_complete else ("PHYSIO_TRUNCATED",)
-    return Recording(
+    signal = Signal(
         kind=kind,
-        sampling_frequency=rate,
-        start_ms=float(start),
-        stop_ms=float(parts.clock.get("StopMDH", start + round(1000 * len(samples) / rate))),
-        samples=samples,
-        triggers=triggers,
-        columns=columns,
-        units=(channel.units,) * len(columns),
-        source=f"siemens-pmu {version}".rstrip(),
-        issues=issues,
+        counts=samples,
+        events=triggers,
+        rate=_stated_rate(parts.regions, kind),
+        start_ms=float(parts.clock["StartMDH"]),
+        stop_ms=float(parts.clock["StopMDH"]) if "StopMDH" in parts.clock else None,
+    )
+    return Log(
+        source=f"siemens-pmu {version}".rstrip(), version=version, signals=(signal,), is_clocked=True, issues=issues
     )
 
 
@@ -146,7 +142,7 @@ def _version(regions: tuple[str, ...]) -> str:
     return ""
 
 
-def _kind(version: str, regions: tuple[str, ...], extension: str, rules: PhysioRules) -> Kind:
+def _kind(version: str, regions: tuple[str, ...], extension: str, extensions: Mapping[str, Kind]) -> Kind:
     words = [
         version.partition(" ")[0],
         *(found["signal"] for region in regions for found in STATED_RATE.finditer(region)),
@@ -157,7 +153,7 @@ def _kind(version: str, regions: tuple[str, ...], extension: str, rules: PhysioR
     if any("eTriggerMethod" in region for region in regions):
         return Kind.ECG
     try:
-        return rules.extensions[extension]
+        return extensions[extension]
     except KeyError:
         raise RecordingError("PHYSIO_UNREADABLE", "neither the log nor its extension tells the kind") from None
 
@@ -208,14 +204,3 @@ def _stated_rate(regions: tuple[str, ...], kind: Kind) -> float | None:
             if KIND_OF_WORD.get(found["signal"]) is kind and int(found["rate"]) > 0:
                 return float(found["rate"])
     return None
-
-
-def _check_rate(nominal: float, count: int, logged_s: float, rules: PhysioRules) -> tuple[float, tuple[str, ...]]:
-    """Compare the nominal rate with the log's own clock; take another known rate only where that one fits."""
-    if logged_s < CLOCKED_S:
-        return nominal, ()
-    measured = count / logged_s
-    if abs(measured / nominal - 1.0) <= rules.rate_tolerance:
-        return nominal, ()
-    fitting = {rule.rate for rule in rules.rates if abs(measured / rule.rate - 1.0) <= rules.rate_tolerance}
-    return (fitting.pop() if len(fitting) == 1 else nominal), ("PHYSIO_RATE",)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from heartbrain_ingest.physio.recording import Recording, RecordingError
 
 if TYPE_CHECKING:
+    from heartbrain_ingest.physio.log import Log
     from heartbrain_ingest.physio.rules import PhysioRules
 
 HEAD_BYTES = 2048
@@ -59,6 +60,20 @@ def read_recordings(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
     RecordingError
         The file is in no known format, is damaged, or holds no recording.
     """
+    from heartbrain_ingest.physio.log import interpret  # noqa: PLC0415 - loads numpy
+
+    log = read_log(path, rules)
+    return () if log is None else interpret(log, rules)
+
+
+def read_log(path: Path, rules: PhysioRules) -> Log | None:
+    """Read what a file holds; None for a part of another file's recording.
+
+    Raises
+    ------
+    RecordingError
+        The file is in no known format, is damaged, or holds no signal.
+    """
     try:
         form = _format(path)
         if path.stat().st_size > LARGEST_BYTES:
@@ -68,39 +83,39 @@ def read_recordings(path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
         raise RecordingError("PHYSIO_UNREADABLE", "the file can't be opened") from None
 
 
-def _read(form: Format | None, path: Path, rules: PhysioRules) -> tuple[Recording, ...]:
+def _read(form: Format | None, path: Path, rules: PhysioRules) -> Log | None:
     # The readers load numpy and more; only a run that meets a recording pays for them.
     match form:
         case Format.PMU:
             from heartbrain_ingest.physio.pmu import read_pmu  # noqa: PLC0415
 
-            return (read_pmu(path, rules),)
+            return read_pmu(path, rules.extensions)
         case Format.CMRR:
             from heartbrain_ingest.physio.cmrr import read_cmrr_log  # noqa: PLC0415
 
-            return read_cmrr_log(path, rules)
+            return read_cmrr_log(path)
         case Format.DICOM:
             from heartbrain_ingest.physio.dicom import read_dicom  # noqa: PLC0415
 
-            return read_dicom(path, rules)
+            return read_dicom(path)
         case Format.PHILIPS:
             from heartbrain_ingest.physio.philips import read_philips  # noqa: PLC0415
 
-            return read_philips(path, rules)
+            return read_philips(path)
         case Format.GE:
             from heartbrain_ingest.physio.ge import read_ge  # noqa: PLC0415
 
-            return (read_ge(path, rules),)
+            return read_ge(path)
         case Format.BRAINVISION:
             from heartbrain_ingest.physio.brainvision import read_brainvision  # noqa: PLC0415
 
-            return read_brainvision(path, rules)
+            return read_brainvision(path)
         case Format.BIOPAC:
             from heartbrain_ingest.physio.biopac import read_biopac  # noqa: PLC0415
 
-            return read_biopac(path, rules)
+            return read_biopac(path)
         case Format.PART:
-            return ()
+            return None
         case None:
             raise RecordingError("PHYSIO_UNREADABLE", "the file is in no known format of physiology")
 
