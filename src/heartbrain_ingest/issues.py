@@ -278,6 +278,10 @@ ISSUES: dict[str, Issue] = {
     "REPEATED_LABORATORY_VALUE": _warning(
         "A published laboratory table has one analyte of a sample twice; the last row counts.", "Ask the laboratory."
     ),
+    "INVALID_RESULT_TABLE": _warning(
+        "A table of a result can't become records, or not all of it; the table itself is published.",
+        "Correct the function (docs/howto-function.md, step 4) and run a new version of it.",
+    ),
     "OLDER_REVISION": _warning(
         "The database knows a later revision of this session; the older one was not crawled again.", "Nothing."
     ),

@@ -28,6 +28,17 @@ WITHOUT_UNIT = {
     # counts that are stored as DOUBLE because a header may hold a fraction
     *("AveragesDouble", "NumberOfArms", "NumberOfAverages", "NumberOfExcitations", "NumberOfPointsPerArm"),
     *("NumberShots", "NumRFBlocks"),
+    # ratios and indices of FreeSurfer
+    *("BrainSegVol_to_eTIV", "MaskVol_to_eTIV", "contrast_snr", "folding_index", "curvature_index"),
+    *("positive_curvature_index", "negative_curvature_index", "natural_curvature_index"),
+    # intensities of an image without a unit; means over curvatures of several units
+    *("mean_intensity", "intensity_sd", "min_intensity", "max_intensity", "intensity_range"),
+    *("mean_across_curvatures", "sd_across_curvatures"),
+    # the record says the unit, if FreeSurfer does; it depends on the kind of curvature
+    *("curvature_mean", "curvature_sd", "curvature_min", "curvature_max"),
+    *(f"{part}_integral" for part in ("natural", "rectified", "positive", "negative")),
+    *(f"mean_{part}_integral" for part in ("natural", "rectified", "positive", "negative")),
+    *(f"normalized_{part}_integral" for part in ("natural", "rectified", "positive", "negative")),
 }
 
 

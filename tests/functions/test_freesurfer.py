@@ -27,7 +27,7 @@ NAME = "sub-K7Q2ABCD_ses-20230504"
 
 
 def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"freesurfer_{name}", FUNCTION / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, FUNCTION / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -36,7 +36,7 @@ def load(name: str) -> Any:
     return module
 
 
-stats, segmentation = load("stats"), load("segmentation")
+stats, records, segmentation = load("stats"), load("records"), load("segmentation")
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +66,11 @@ def test_every_number_of_every_row_of_every_table_is_read(tables: Path) -> None:
             elif line and not line.startswith("#"):
                 row = dict(zip(header, line.split(), strict=True))
                 for name, word in row.items():
-                    if name not in {"Index", "SegId", "StructName"}:
+                    if name not in {"Index", "StructName"}:
                         value = found[row["StructName"], name]
                         assert (value is None and math.isnan(float(word))) or value == float(word)
                         rows += 1
-    assert rows == 4983
+    assert rows == 5168
 
 
 @pytest.mark.shared_data
@@ -79,9 +79,9 @@ def test_the_report_on_curvature_is_read_line_by_line(tables: Path) -> None:
         cells = stats.read_table(tables / name)
         found = {(cell.region, cell.quantity): (cell.value, cell.unit) for cell in cells}
         lines = [line for line in (tables / name).read_text().splitlines() if re.search(r":\s+-?\d", line)]
-        sections = sum("<mean>" in line for line in lines)
-        # A section's own line has two numbers, the last line of the report says nothing of one curvature.
-        assert len(cells) == len(found) == len(lines) + sections - sum("Mean across" in line for line in lines)
+        # A line with a spread, a place or a part has a second number; the share in brackets follows from others.
+        more = sum("+-" in line or "at vertex" in line or ("Integral" in line and "across" in line) for line in lines)
+        assert len(cells) == len(found) == len(lines) + more
     cells = stats.read_table(tables / "lh.curv.stats")
     found = {(cell.region, cell.quantity): (cell.value, cell.unit) for cell in cells}
     assert found["Raw curv", "mean"] == (-0.02314, "")
@@ -180,7 +180,7 @@ def test_a_segmentation_becomes_a_result_with_all_numbers_in_one_table(
     values = {one["name"]: (one["value"], one.get("unit")) for one in result["Values"]}
     assert (result["ResultType"], values["Left_Hippocampus_volume"]) == ("FreeSurferSegmentation", (4333.5, "mm^3"))
     assert result["Details"]["Versions"]["freesurfer"] == "7.0.0"
-    with (output / f"{NAME}_desc-regions_morph.tsv").open() as file:
+    with (output / f"{NAME}_desc-all_morph.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert len(rows) == len(stats.read_all(tables))
     assert {row["table"] for row in rows} >= {"aseg", "wmparc", "aparc", "aparc.a2009s", "aparc.DKTatlas", "curv"}
@@ -281,3 +281,34 @@ def test_in_a_container_the_command_line_is_this(tmp_path: Path) -> None:
     ]
     assert keep.is_dir()
     assert (plan["minutes"], plan["network"]) == (720, False)
+
+
+@pytest.mark.shared_data
+def test_each_number_stands_in_one_row_of_one_table(tables: Path) -> None:
+    cells = stats.read_all(tables)
+    found = {table.label: table for table in records.to_tables(cells)}
+    assert {label: len(table.rows) for label, table in found.items()} == {
+        "regions": 587,
+        "totals": 17,
+        "curvature": 4,
+        "curvaturePerMm": 6,
+        "curvaturePerMm2": 10,
+    }
+    values = sum(len(row.keys() - set(table.key)) for table in found.values() for row in table.rows)
+    assert values == sum(cell.value is not None for cell in cells)
+    for table in found.values():
+        identities = {tuple(row.get(name) for name in table.key) for row in table.rows}
+        assert len(identities) == len(table.rows)
+    (row,) = (row for row in found["regions"].rows if row["region"] == "wm-lh-bankssts")
+    assert (row["atlas"], row["hemisphere"], row["volume"]) == ("wmparc", "lh", 2512.0)
+
+
+def test_a_number_in_another_unit_than_its_column_gets_a_column_of_its_own() -> None:
+    cells = [stats.Cell(table, "lh", "insula", "GrayVol", 2.0, unit) for table, unit in (("a", "mm^3"), ("b", "mL"))]
+    (table,) = records.to_tables([*cells, stats.Cell("c", "lh", "insula", "GrayVol", 3.0, "")])
+    assert [set(row) - set(table.key) for row in table.rows] == [
+        {"volume"},
+        {"volume_in_mL"},
+        {"volume_in_no_unit"},
+    ]
+    assert table.units == {"volume": "mm^3", "volume_in_mL": "mL", "volume_in_no_unit": ""}

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import records
 import stats
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 PROGRAMS = {"freesurfer": "bin/recon-all", "fastsurfer": "run_fastsurfer.sh"}
 #: What a program makes in the subject's folder when all is done.
 DONE = {"freesurfer": "scripts/recon-all.done", "fastsurfer": "scripts/recon-surf.done"}
@@ -38,7 +39,7 @@ KEPT = (
 )  # fmt: skip
 #: What BIDS has no name for.
 IGNORED = (
-    "/freesurfer", "/*_morph.tsv", "/function", "/logs",
+    "/freesurfer", "/*_morph.tsv", "/*_morph.json", "/function", "/logs",
     "/result.json", "/specification.json", "/manifest.json", "/history.json", "/error.json",
 )  # fmt: skip
 #: Lines of a table that name the machine, a user or folders of the computing centre.
@@ -182,13 +183,13 @@ def take_over(subject: Path, output: Path) -> list[dict[str, str]]:
 
 
 def write_result(output: Path, *, program: str, image: Path, subject: Path, resumed: bool) -> None:
-    """Read the tables and write `result.json`, one long table of all numbers, and the dataset's description."""
+    """Read the tables and write `result.json`, all numbers as tables, and the dataset's description."""
     folder = subject / "stats"
     if not (folder / "aseg.stats").is_file():
         raise CantWork("NO_TABLES", "The segmentation ended without its table aseg.stats: look at stdout.txt.")
     cells = stats.read_all(folder)
     files = take_over(subject, output)
-    table = output / f"{subject.name}_desc-regions_morph.tsv"
+    table = output / f"{subject.name}_desc-all_morph.tsv"
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["table", "hemisphere", "region", "quantity", "value", "unit"])
@@ -198,6 +199,9 @@ def write_result(output: Path, *, program: str, image: Path, subject: Path, resu
                 [cell.table, cell.hemisphere or "n/a", cell.region or "n/a", cell.quantity, shown, cell.unit or "n/a"]
             )
     files.append({"path": table.name, "role": "table"})
+    for path in records.write_tables(output, subject.name, records.to_tables(cells)):
+        files.append({"path": path.name, "role": "records"})
+        files.append({"path": path.with_suffix(".json").name, "role": "description"})
     version = program_version(folder)
     values = [
         {"name": name, "value": value, **({"unit": unit} if unit else {})}

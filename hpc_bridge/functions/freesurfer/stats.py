@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     Rest = tuple[str, str, float | None, str]
 
-#: Columns that say which region a row is of.
-_LABELS = frozenset({"Index", "SegId", "StructName"})
+#: Columns that say which row it is and of which region.
+_LABELS = frozenset({"Index", "StructName"})
 #: Units that say that there is none.
 _NO_UNIT = frozenset({"", "NA", "unitless", "unknown", "none", "MR"})
 _FILE = re.compile(r"(?:(?P<hemisphere>lh|rh)\.)?(?P<table>.+)\.stats")
@@ -27,8 +27,12 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
 _SECTION = re.compile(
     rf"^\s*(\w+) <mean> \+- <std> \(using '(?:[lr]h\.)?(.+?)'\):\s*({_NUMBER}) \+- ({_NUMBER})\s*(\S*)"
 )
-_LINE = re.compile(rf"^\s*(\w+) (.+?):\s+({_NUMBER})(?: \+- {_NUMBER})?(?: at vertex \d+| across .*|\s+(mm\S*))?\s*$")
+_LINE = re.compile(
+    rf"^\s*(\w+) (.+?):\s+({_NUMBER})(?: \+- ({_NUMBER}))?"
+    rf"(?: at vertex (\d+)| across ({_NUMBER}) \(.*%\) (vertices|mm\^2)|\s+(mm\S*))?\s*$"
+)
 _TOTAL = re.compile(rf"^curv -- (.+?):\s+({_NUMBER})\s*$")
+_ACROSS = re.compile(rf"^Mean across \d+ curvatures:\s+({_NUMBER}) \+- ({_NUMBER})\s*$")
 
 
 @dataclass(frozen=True)
@@ -103,17 +107,28 @@ def _measure(line: str) -> Rest:
 
 
 def _curvature(lines: list[str]) -> Iterator[Rest]:
+    """Leave out the shares in brackets (`across 61323 (48.00%) vertices`): they are the counts over the total."""
     region = ""
     for line in lines:
-        section, total, one = _SECTION.match(line), _TOTAL.match(line), _LINE.match(line)
+        section, total, across, one = (form.match(line) for form in (_SECTION, _TOTAL, _ACROSS, _LINE))
         if section:
             region = f"{section[1]} {section[2]}"
             yield region, "mean", _number(section[3]), section[5]
             yield region, "std", _number(section[4]), section[5]
         elif total:
             yield "", total[1], _number(total[2]), ""
+        elif across:
+            yield "", "Mean across curvatures", _number(across[1]), ""
+            yield "", "Mean across curvatures std", _number(across[2]), ""
         elif one and region.startswith(one[1] + " "):
-            yield region, one[2], _number(one[3]), one[4] or ""
+            _, quantity, number, spread, vertex, part, counted, unit = one.groups()
+            yield region, quantity, _number(number), unit or ""
+            if spread:
+                yield region, f"{quantity} std", _number(spread), unit or ""
+            if vertex:
+                yield region, f"{quantity} vertex", _number(vertex), ""
+            if part:
+                yield region, f"{quantity} {counted}", _number(part), "" if counted == "vertices" else counted
 
 
 def _number(text: str) -> float | None:

@@ -1,8 +1,8 @@
 """Converters for a result: a folder in DataAnalysis becomes one record, whatever function made it.
 
 `result.json` says what came out: `ResultType`, `Function`, `Version`, `Request`, `Parameters`, `Digest`, `Inputs`
-(their paths in LinkAhead), `Values` (name, value, unit), `Notes` (code, text) and `Files` (path, role). A new function
-needs no new rule.
+(their paths in LinkAhead), `Values` (name, value, unit), `Notes` (code, text) and `Files` (path, role). The rows of a
+file with the role `records` become records too (`result_rows`). A new function needs no new rule.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from caoscrawler.stores import GeneralStore, RecordStore
 from caoscrawler.structure_elements import File, FileSystemStructureElement, StructureElement, TextElement
 
 from heartbrain_ingest.crawl.converters import KeysModified, TypedConverter
+from heartbrain_ingest.crawl.result_rows import OTHER_VALUES, ROLE, TableElement
 from heartbrain_ingest.crawl.sidecars import TypedProperty, read_sidecar, type_fields, warn
 from heartbrain_ingest.crawl.values import as_json_text
 
 RESULT_NAME = "result.json"
 LOG_FOLDER = "logs"
 BASE = "AnalysisResult"
-#: The TEXT property that takes values that have no place of their own.
-OTHER_VALUES = "OtherResultValues"
 
 _INPUT = re.compile(
     r"/ExperimentalData/(?P<project>[^/]+)/[^/]+/(.*/)?"
@@ -83,8 +82,8 @@ class ResultConverter(TypedConverter):
     """A result.
 
     Keys: `datamodel`, `record`. Variables: `$RecordType`, and `$folder` of the folder around it. Its children are
-    README.md, result.json, output files (named `output/...`), log files, the texts `Function` and `Request`,
-    and the inputs.
+    README.md, result.json, output files (named `output/...`), tables of records, log files, the texts `Function` and
+    `Request`, and the inputs.
     """
 
     def typecheck(self, element: StructureElement) -> bool:
@@ -131,15 +130,19 @@ class ResultConverter(TypedConverter):
         children: list[StructureElement] = [
             File(name, str(folder / name)) for name in ("README.md", RESULT_NAME) if (folder / name).is_file()
         ]
+        inputs = _inputs(folder, content.get("Inputs"))
+        shared = inputs[0].facts if inputs and inputs[0].shares_session else {}
         for one in _objects(content.get("Files")):
             path = folder / str(one.get("path", ""))
             if path.is_file() and path.resolve().is_relative_to(folder.resolve()) and path.name != RESULT_NAME:
                 children.append(File(f"output/{path.relative_to(folder).as_posix()}", str(path)))
+                if one.get("role") == ROLE:
+                    children.append(TableElement(path, shared))
         children += _logs(folder)
         children += [
             TextElement(name, str(content[name])) for name in ("Function", "Request") if content.get(name) is not None
         ]
-        return [*children, *_inputs(folder, content.get("Inputs"))]
+        return [*children, *inputs]
 
 
 class ResultInputConverter(Converter):  # type: ignore[misc]

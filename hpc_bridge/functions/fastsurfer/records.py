@@ -1,0 +1,1 @@
+../freesurfer/records.py
