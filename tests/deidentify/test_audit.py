@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from heartbrain_ingest import dicom
@@ -66,6 +67,14 @@ def test_keys_of_json_are_exempt_and_values_are_not(audit: LeakAudit, tmp_path: 
     )
     leaks = audit.scan_file(path)
     assert [(leak.place, leak.kind) for leak in leaks] == [("a.json: Comment", Kind.NAME)]
+
+
+def test_numbers_of_an_array_are_no_text_and_its_header_is(audit: LeakAudit, tmp_path: Path) -> None:
+    samples = np.frombuffer(b" Watson " * 100, dtype="<i2")
+    np.save(tmp_path / "a.npy", samples)
+    np.save(tmp_path / "b.npy", np.zeros(3, dtype=[("Watson", "<f8")]))
+    assert audit.scan_file(tmp_path / "a.npy") == []
+    assert [leak.place for leak in audit.scan_file(tmp_path / "b.npy")] == ["b.npy: NumPy header"]
 
 
 def test_a_leak_tells_the_place_and_never_the_value(audit: LeakAudit, tmp_path: Path) -> None:

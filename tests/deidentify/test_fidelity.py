@@ -50,7 +50,7 @@ MAY_DIFFER = {
     "DeviceSerialNumber", "ImageComments", "InstitutionAddress", "InstitutionName", "InstitutionalDepartmentName",
     "PatientBirthDate", "PatientID", "PatientName", "ProcedureStepDescription", "ProtocolName", "PulseSequenceDetails",
     "ReferringPhysicianName", "SeriesDescription", "SeriesInstanceUID", "StationName", "StudyDescription", "StudyID",
-    "StudyInstanceUID",
+    "StudyInstanceUID", "WipMemBlock",
 }  # fmt: skip
 #: Attributes whose values the original headers must not share with the new ones.
 IDENTIFYING = re.compile("PatientName|PatientID|OtherPatientIDs|InstitutionAddress|AccessionNumber|Physician|Operator")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heartbrain_ingest import dicom
-from heartbrain_ingest.deidentify import Deidentifier, IdentifierCollector, Identifiers, csa
+from heartbrain_ingest.deidentify import Deidentifier, IdentifierCollector, Identifiers, Pseudonyms, csa
 from heartbrain_ingest.deidentify.cleaning import TextCleaner
 from heartbrain_ingest.deidentify.cleaning import clean as clean_text
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_CLEAN, Kind
@@ -15,7 +15,7 @@ from heartbrain_ingest.deidentify.protocols import clean_ascconv, clean_ge_proto
 from tests.deidentify.conftest import SUBJECT, CleanBytes, as_file, make_header
 
 IDENTIFIERS = Identifiers(frozenset({(Kind.NAME, "Adler^Irene"), (Kind.DATE, "20210715")}))
-CLEANER = TextCleaner(IDENTIFIERS.matcher(SHORTEST_TO_CLEAN))
+CLEANER = TextCleaner(IDENTIFIERS.matcher(SHORTEST_TO_CLEAN), str.upper)
 PROTOCOL = b"""<XProtocol> { <ParamString."PatientName"> { "Adler^Irene" } }
 ### ASCCONV BEGIN object=MrProtDataImpl@MrProtocolData version=51130001 converter=%MEASCONST%/a.txt ###
 tSequenceFileName\t = \t""%CustomerSeq%\\ep2d_Adler""
@@ -99,6 +99,15 @@ def test_a_protocol_keeps_its_ascconv_part_only_and_clean() -> None:
     assert b'sProtConsistencyInfo.tBaselineString\t = \t""N4_VE11C_LATEST_20160120""' in lines
     assert b"alTE[0]\t = \t5190" in lines
     assert not any(secret in cleaned for secret in (b"Irene", b"Adler", b"48151623", b"20210715", b"45160"))
+
+
+def test_the_uuid_of_a_measurement_is_replaced_once_and_stays_whole(pseudonyms: Pseudonyms) -> None:
+    raw = "20190114-1428-4366-bc99-300000190241"
+    cleaner = TextCleaner(IDENTIFIERS.matcher(SHORTEST_TO_CLEAN), pseudonyms.uuid)
+    cleaned = cleaner.clean(f"{raw}||Sequence: R016 by Irene".encode())
+    assert cleaned == f"{pseudonyms.uuid(raw)}||Sequence: R016 by".encode()
+    assert pseudonyms.uuid(raw) != raw
+    assert cleaner.clean(cleaned) == cleaned
 
 
 def test_a_text_without_a_protocol_leaves_nothing() -> None:

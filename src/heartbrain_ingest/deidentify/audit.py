@@ -91,7 +91,7 @@ class LeakAudit:
         return found
 
     def scan_file(self, path: Path, place: str = "") -> list[Leak]:
-        """Search the content of one file: text, table, JSON, gzip, zip, NIfTI header or DICOM header.
+        """Search the content of one file: text, table, JSON, gzip, zip, header of NIfTI, NumPy or DICOM.
 
         Parameters
         ----------
@@ -114,6 +114,9 @@ class LeakAudit:
             return
         if name.endswith(".nii"):
             yield from self._runs(_nifti_header(stream), f"{place}: NIfTI header")
+            return
+        if name.endswith(".npy"):
+            yield from self._runs(_numpy_header(stream), f"{place}: NumPy header")
             return
         head = stream.read(_CHUNK)
         if head[128:132] == b"DICM" or name.endswith((".dcm", ".ima")):
@@ -299,6 +302,12 @@ def _nifti_header(stream: IO[bytes]) -> bytes:
     if not _NIFTI_HEADER < offset <= _LARGEST_NIFTI_HEADER:
         return head
     return head + stream.read(int(offset) - _NIFTI_HEADER)
+
+
+def _numpy_header(stream: IO[bytes]) -> bytes:
+    """Give what stands before the numbers, whose bytes spell short names by chance (NEP 1, version 1.0)."""
+    head = stream.read(10)
+    return head + stream.read(int.from_bytes(head[8:10], "little"))
 
 
 def _count(identifiers: Identifiers, exemptions: Exemptions) -> dict[str, int]:

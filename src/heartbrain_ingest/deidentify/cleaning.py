@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from heartbrain_ingest.deidentify.identifiers import Matcher
@@ -42,6 +43,8 @@ _SUSPECT: Final = (
         r"(?:\d[\d./-]*\d|" + _NAME + ")"
     ),
 )
+_UUID: Final = re.compile(r"(?<![^\W_])([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![^\W_])\W*)")
+_UUID_LENGTH: Final = 36
 _MOST_TEXTS: Final = 20000
 _MARKS: Final = re.compile(r"([\s_^,;:/\\|-])[\s_^,;:/\\|-]*\Z")
 _LEADING: Final = re.compile(r"\A[\s_^,;:|-]+")
@@ -69,10 +72,19 @@ def clean(text: str, matcher: Matcher) -> str:
 
 
 class TextCleaner:
-    """Cleans the many short texts of private headers, each only once."""
+    """Cleans the many short texts of private headers, each only once.
 
-    def __init__(self, matcher: Matcher) -> None:
+    Parameters
+    ----------
+    matcher
+        Finds the identifiers of the session.
+    keyed
+        Gives the UUID that stands for another.
+    """
+
+    def __init__(self, matcher: Matcher, keyed: Callable[[str], str]) -> None:
         self._matcher = matcher
+        self._keyed = keyed
         self._cleaned: dict[bytes, bytes] = {}
 
     def clean(self, value: bytes) -> bytes:
@@ -80,7 +92,11 @@ class TextCleaner:
         cleaned = self._cleaned.get(value)
         if cleaned is None:
             text = value.decode("latin-1")
-            cleaned = clean(text, self._matcher).encode("latin-1")
+            # Texts and UUIDs, with what parts these from what follows, take turns.
+            parts = _UUID.split(text)
+            parts[0::2] = [clean(part, self._matcher) for part in parts[0::2]]
+            parts[1::2] = [self._keyed(part[:_UUID_LENGTH]) + part[_UUID_LENGTH:] for part in parts[1::2]]
+            cleaned = "".join(parts).encode("latin-1")
             if len(self._cleaned) < _MOST_TEXTS:
                 self._cleaned[value] = cleaned
         return cleaned

@@ -26,6 +26,7 @@ from heartbrain_ingest.dicom.encoding import (
     EncodingError,
     Token,
 )
+from heartbrain_ingest.dicom.spectra import is_complex_numbers
 
 _NUMBERS: Final = re.compile(rb"[-+0-9.eE \\\0]*")
 _BINARY_NUMBERS: Final = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -135,6 +136,7 @@ class Deidentifier:
             Action.CSA: self._csa,
             Action.PROTOCOL: self._protocol,
             Action.GE_PROTOCOL: self._ge_protocol,
+            Action.SPECTRUM: self._spectrum,
             Action.BLANK_TEXT: lambda session, _p, _v, value: cleaning.blank(value, session.matcher),
         }
 
@@ -172,7 +174,7 @@ class Deidentifier:
         if key not in self._sessions:
             self._sessions.clear()
             matcher = identifiers.matcher(SHORTEST_TO_CLEAN, self.rules.exemptions.all_words)
-            cleaner = cleaning.TextCleaner(matcher)
+            cleaner = cleaning.TextCleaner(matcher, self.pseudonyms.uuid)
             self._sessions[key] = _Session(subject, matcher, cleaner, self._csa_cleaner(cleaner))
         return self._sessions[key]
 
@@ -302,6 +304,11 @@ class Deidentifier:
 
     def _clean_protocol(self, value: bytes, cleaner: cleaning.TextCleaner) -> bytes:
         return protocols.clean_ascconv(value, self.rules.protocol_strings, self.rules.protocol_versions, cleaner)
+
+    def _spectrum(self, _session: _Session, place: _Place, vr: str, value: bytes) -> bytes | None:
+        # Bytes (OB) are in the order of the scanner, which is little in all that is known.
+        little = place.encoding.little or vr not in {"OF", "FL"}
+        return value if is_complex_numbers(value, little=little) else None
 
     def _ge_protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
         return protocols.clean_ge_protocol(

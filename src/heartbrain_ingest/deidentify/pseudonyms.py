@@ -29,6 +29,8 @@ _LEAST_DAYS: Final = 366
 _MOST_DAYS: Final = 4015
 #: UIDs of the standard itself (SOP classes, transfer syntaxes, coding schemes; PS3.6 annex A) say nothing of anyone.
 _STANDARD_ROOT: Final = "1.2.840.10008."
+#: For what a site defines itself (RFC 9562, section 5.8).
+_OWN_VERSION: Final = 8
 _LABEL = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -126,6 +128,19 @@ class Pseudonyms:
         if not uid or uid.startswith(_STANDARD_ROOT):
             return uid
         return _remapped(self._key, uid)
+
+    def uuid(self, text: str) -> str:
+        """Give the UUID that stands for another, as a sequence writes it into images and recordings alike.
+
+        It is of version 8 (RFC 9562), so that one that stands for another already is known and stays.
+        """
+        known = uuid.UUID(text)
+        if known.version == _OWN_VERSION:
+            return str(known)
+        digest = bytearray(self._digest("uuid", str(known))[:16])
+        digest[6] = digest[6] & 0x0F | _OWN_VERSION << 4
+        digest[8] = digest[8] & 0x3F | 0x80
+        return str(uuid.UUID(bytes=bytes(digest)))
 
     def device(self, serial: str) -> str:
         """Give a short token for a device's serial number."""

@@ -66,6 +66,7 @@ class Private(_Model):
     csa: HexRanges = []
     protocol: HexRanges = []
     ge_protocol: HexRanges = []
+    spectrum: HexRanges = []
     blank_text: HexRanges = []
 
     def elements(self) -> dict[int, Action]:
@@ -153,6 +154,7 @@ PRIVATE_SORTS: Final = {
     "csa": Action.CSA,
     "protocol": Action.PROTOCOL,
     "ge_protocol": Action.GE_PROTOCOL,
+    "spectrum": Action.SPECTRUM,
     "blank_text": Action.BLANK_TEXT,
 }
 

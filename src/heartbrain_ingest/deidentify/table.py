@@ -48,6 +48,8 @@ class Action(StrEnum):
     PROTOCOL = "protocol"
     #: A GE protocol block is unpacked, cleaned and packed again.
     GE_PROTOCOL = "ge_protocol"
+    #: Spectra stay if they are complex numbers and no text.
+    SPECTRUM = "spectrum"
     #: Dates and words in a binary block are overwritten, at the same length.
     BLANK_TEXT = "blank_text"
 

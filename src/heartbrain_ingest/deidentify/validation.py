@@ -17,7 +17,7 @@ from heartbrain_ingest.errors import RulesError
 #: What an override may name; the others belong to private elements.
 _STANDARD_ACTIONS: Final = frozenset(
     {Action.KEEP, Action.REMOVE, Action.EMPTY, Action.DUMMY, Action.CLEAN, Action.SHIFT, Action.REMAP}
-    | {Action.SUBJECT, Action.DEVICE, Action.AGE, Action.CONTENTS, Action.VOCABULARY}
+    | {Action.SUBJECT, Action.DEVICE, Action.AGE, Action.CONTENTS, Action.VOCABULARY, Action.SPECTRUM}
 )
 #: Actions that leave nothing of a value.
 _WIPING: Final = frozenset({Action.REMOVE, Action.EMPTY, Action.DUMMY, Action.SUBJECT, Action.DEVICE})
