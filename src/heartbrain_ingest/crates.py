@@ -61,6 +61,7 @@ def write_crate(found: Trace, target: Path) -> Path:
                 series.place, {"@type": "DigitalDocument", "sha256": series.recorded, "hasPart": members}
             )
         objects.append(describe(one.place, made))
+    image = content.get("ContainerDigest")
     program = crate.add(
         ContextEntity(
             crate,
@@ -70,6 +71,7 @@ def write_crate(found: Trace, target: Path) -> Path:
                 "name": content.get("Function"),
                 "version": content.get("Version"),
                 "sha256": content.get("Digest"),
+                **({"softwareRequirements": f"container image, sha256 {image}"} if image else {}),
             },
         )
     )

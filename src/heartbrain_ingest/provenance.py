@@ -108,6 +108,7 @@ class Trace:
             lines.append(f"value: ... and {len(self.values) - _SHORT} more in {RESULT}")
         lines += [
             f"made by: {content.get('Function')} {content.get('Version')}, digest {content.get('Digest')}",
+            *([f"in container image: sha256 {content['ContainerDigest']}"] if content.get("ContainerDigest") else []),
             f"parameters: {json.dumps(content.get('Parameters', {}), sort_keys=True)}",
             f"asked for by: request {content.get('Request')}, signed with key {self.signer or 'unknown'}",
             f"run as: job {content.get('Job')} by agent {self.manifest.get('agent', 'unknown')}, {seconds:.0f} s",
@@ -182,7 +183,7 @@ def compare(first: Trace, second: Trace) -> list[tuple[str, str, str]]:
     """Give what two results say differently: (name, first, second); versions, parameters and values."""
     rows = [
         (name, str(first.content.get(name)), str(second.content.get(name)))
-        for name in ("Function", "Version", "Digest", "Parameters")
+        for name in ("Function", "Version", "Digest", "ContainerDigest", "Parameters")
     ]
     rows.append(("inputs", _sums_of(first), _sums_of(second)))
     for name in sorted({*first.values, *second.values}):

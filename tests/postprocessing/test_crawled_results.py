@@ -35,7 +35,8 @@ def put_result(site: Site, *, name: str = "2026-06-01_ivim_R-1", **changes: Any)
         "Version": "1.0",
         "Request": "R-1",
         "Parameters": {"bounds": [0, 1]},
-        "Digest": "ab" * 32,
+        "Digest": "cd" * 32,
+        "ContainerDigest": "ab" * 32,
         "Inputs": [DWI],
         "Values": VALUES,
         "Notes": [{"code": "FEW", "text": "Only 2 b-values are low."}, {"code": "DIM", "text": "The image is dim."}],
@@ -59,6 +60,7 @@ def test_a_result_is_found_by_its_values_and_refers_to_what_it_was_made_of(site:
         "1.0",
         "ab" * 32,
     )
+    assert found["FunctionDigest"] == "cd" * 32
     assert (found["mean_f"], found["mean_D"], "mean_Dstar" in found) == (0.12, 0.001, False)
     assert found["ResultNotes"] == "Only 2 b-values are low.\nThe image is dim."
     assert json.loads(found["OtherResultValues"])["mean_Dstar"] == {"value": 10, "unit": "um^2/ms"}

@@ -253,15 +253,15 @@ class Desk:
         plan: dict[str, Any] = json.loads((self.attempt_folder(attempt) / PLAN).read_text())
         return plan
 
-    def image_is(self, image: Path, wanted: str) -> bool:
-        """Say whether an image has the digest that its entry gives; read again only when it has changed."""
+    def digest_of(self, image: Path) -> str:
+        """Give the digest of an image; it is read again only when it has changed."""
         facts = image.stat()
         key = f"image {image} {facts.st_size} {facts.st_mtime_ns} {facts.st_ino}"
-        if not self.is_published(key, wanted):
-            if image_digest(image) != wanted:
-                return False
-            self.mark_published(key, wanted)
-        return True
+        known = self._marks().get(key)
+        if known is None:
+            known = image_digest(image)
+            self.mark_published(key, known)
+        return known
 
     # What was told to the bucket
 

@@ -104,6 +104,7 @@ class HandIn:
             most=agent.settings.limits.output_bytes,
             python=agent.settings.python or sys.executable,
             keep=desk.kept_folder(member.spec),
+            image_digest=desk.digest_of(member.function.image) if member.function.image else None,
         )
         desk.write_plan(attempt.name, {**plan, "spec": member.spec_digest})
         now = agent.add(standing, Event.STAGED, "About to be handed to the batch system.", attempt=attempt.name)

@@ -26,10 +26,12 @@ def make_plan(
     most: int,
     python: str,
     keep: Path,
+    image_digest: str | None = None,
 ) -> dict[str, Any]:
     """Write the parameters' file into the attempt's folder and give the plan; `most` is the site's limit, bytes.
 
     `python` is the interpreter of commands that run without a container; a container brings its own.
+    `image_digest` is that of the container's image.
     `keep` is made where the function asks for a folder that outlasts an attempt.
 
     A parameter reaches the program as JSON in a file or as an argument of its own, never through a shell.
@@ -66,7 +68,12 @@ def make_plan(
         "max_files": spec.outputs.max_files,
         "max_bytes": min(spec.outputs.max_bytes, most),
         "outputs": [one.to_dict() for one in entry.outputs],
-        "function": {"name": entry.name, "version": entry.version, "digest": function.digest},
+        "function": {
+            "name": entry.name,
+            "version": entry.version,
+            "digest": function.digest,
+            "container": image_digest,
+        },
     }
 
 

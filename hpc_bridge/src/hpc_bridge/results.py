@@ -88,6 +88,7 @@ class Results:
             function=plan["function"]["name"],
             version=plan["function"]["version"],
             function_digest=plan["function"]["digest"],
+            container_digest=plan["function"].get("container"),
             outputs=record.outputs,
             logs=logs,
             versions={**record.versions, "hpc-bridge": hpc_bridge.__version__},

@@ -89,7 +89,7 @@ class Steps:
         if function is None:
             raise RefusedError(f"this agent does not offer {spec.function} {spec.version}")
         container = function.entry.container
-        if function.image and container.sha256 and not self.desk.image_is(function.image, container.sha256):
+        if function.image and container.sha256 and self.desk.digest_of(function.image) != container.sha256:
             raise RefusedError(f"the image of {spec.function} is not the one that its entry names")
         return function, function.check(spec, self.agent.settings.limits.input_bytes)
 

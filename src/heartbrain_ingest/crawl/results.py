@@ -102,7 +102,8 @@ class ResultConverter(TypedConverter):
         fields: dict[str, object] = {
             "FunctionVersion": content.get("Version"),
             "Parameters": content.get("Parameters"),
-            "ContainerDigest": content.get("Digest"),
+            "FunctionDigest": content.get("Digest"),
+            "ContainerDigest": content.get("ContainerDigest"),
             "ResultNotes": "\n".join(str(one.get("text", "")) for one in _objects(content.get("Notes"))) or None,
         }
         other: dict[str, object] = {}

@@ -184,6 +184,7 @@ class ArchiveShelf:
         lines = [
             f"The request {request.name} had this computed at a computing centre; {state}.",
             f"Program: {request.function} {request.version}, digest {outcome.function_digest or 'unknown'}.",
+            *([f"Container image: digest {outcome.container_digest}."] if outcome.container_digest else []),
             *(f"Version of {name}: {version}." for name, version in sorted(outcome.versions.items())),
             outcome.message,
         ]
@@ -228,6 +229,7 @@ def make_result(
         "Function": request.function,
         "Version": request.version,
         "Digest": outcome.function_digest,
+        "ContainerDigest": outcome.container_digest or None,
         "Request": request.name,
         "Job": request.job,
         "Parameters": json.loads(request.parameters or "{}"),

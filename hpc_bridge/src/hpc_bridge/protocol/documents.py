@@ -208,6 +208,7 @@ class Manifest(Document):
     function: FunctionName
     version: Version
     function_digest: Annotated[Sha256, Field(description="digest of the function's files and image as they were run")]
+    container_digest: Annotated[Sha256 | None, Field(description="of the image it ran in; null without one")] = None
     outputs: Annotated[tuple[FileEntry, ...], Field(max_length=100_000, description="below output/<attempt>/")]
     logs: Annotated[tuple[FileEntry, ...], Field(max_length=MAX_LOGS, description="below logs/<attempt>/")]
     versions: Annotated[dict[str, Text], Field(description="of the programs that ran")] = {}

@@ -69,6 +69,8 @@ class Outcome:
     history: bytes = b""
     #: Digest of the function's files and image as they were run.
     function_digest: str = ""
+    #: Digest of the container image that it ran in; nothing without one.
+    container_digest: str = ""
     #: Agent that ran it.
     agent: str = ""
     #: Versions of the programs that ran.

@@ -226,6 +226,7 @@ class BucketTransport:
             manifest=self._document(keys.manifest(conclusion.job)) if manifest else b"",
             history=History(job=conclusion.job, events=conclusion.events).to_bytes(),
             function_digest=manifest.function_digest if manifest else "",
+            container_digest=(manifest.container_digest or "") if manifest else "",
             agent=manifest.agent if manifest else "",
             versions=dict(manifest.versions) if manifest else {},
             outputs=tuple(one.name for one in manifest.outputs) if manifest else (),
