@@ -108,6 +108,11 @@ def test_columns_are_found_by_their_names_and_units_by_their_headers(tables: Pat
     turned.write_text("\n".join(text) + "\n")
     before, after = (stats.to_values(stats.read_table(path)) for path in (tables / "aseg.stats", turned))
     assert before == after
+    rows, more = (
+        next(one for one in records.to_tables(stats.read_table(path)) if one.label == "regions").rows
+        for path in (tables / "aseg.stats", turned)
+    )
+    assert more == [{**row, "New": 7.0} for row in rows]
     assert after["Left_Hippocampus_volume"] == (4333.5, "mm^3")
     assert after["Third_Ventricle_volume"] == (741.0, "mm^3")
 
