@@ -85,8 +85,8 @@ ISSUES: dict[str, Issue] = {
         "Publish it by hand if the study needs it; otherwise discard it.",
     ),
     "MR_SPECTROSCOPY": _quarantine(
-        "The object holds spectra, which are no image: this version neither converts nor publishes them.",
-        "Keep the original files if the study needs them; discard it here.",
+        "The object holds spectra in a layout that can't be converted (an old private one), or damaged ones.",
+        "Keep the original files if the study needs them, and send them again where they may be damaged.",
     ),
     "BURNED_IN_TEXT": _quarantine(
         "The pixels may show text that names the patient.", "Look at the picture; discard it or blank the text."

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from heartbrain_ingest import physio
 from heartbrain_ingest.bids import read_asl_context, read_background_suppression
-from heartbrain_ingest.convert import Conversion, Dcm2niix, differences, store_series
+from heartbrain_ingest.convert import Conversion, convert_folder, differences, is_spectra, spectra_shape, store_series
 from heartbrain_ingest.deidentify import (
     Deidentifier,
     IdentifierCollector,
@@ -33,6 +33,7 @@ from heartbrain_ingest.deidentify import (
     load_rules,
 )
 from heartbrain_ingest.dicom import DicomFileError, read
+from heartbrain_ingest.dicom.spectra import holds_spectra
 from heartbrain_ingest.filesystem import pack_file
 from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, unpacked
 from heartbrain_ingest.ledger import Outcome
@@ -291,7 +292,7 @@ def _clean_instance(
     code = None
     try:
         original = read(content)
-        if original.has_pixels:
+        if original.has_pixels or holds_spectra(original):
             _write(target, tools.deidentifier.deidentify(original, subject, identifiers))
         else:
             code = "TRUNCATED_DICOM"
@@ -325,12 +326,12 @@ def _write(path: str, content: bytes) -> None:
 
 def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
     """Convert one de-identified series and, where asked, its originals; say whether both give the same image."""
-    conversion = Dcm2niix(source=folders.cleaned, target=folders.output / "cleaned", timeout_s=timeout_s).run()
+    conversion = convert_folder(folders.cleaned, folders.output / "cleaned", timeout_s)
     invented = _invented_fields(folders.cleaned)
     conversion = conversion.without(invented)
     fidelity, found = "off", []
     if folders.originals is not None:
-        reference = Dcm2niix(source=folders.originals, target=folders.output / "originals", timeout_s=timeout_s).run()
+        reference = convert_folder(folders.originals, folders.output / "originals", timeout_s)
         reference = reference.without(invented)
         found = differences(reference, conversion) if reference.images else []
         fidelity = _fidelity(reference, found)
@@ -351,6 +352,7 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
     images = []
     for image in conversion.images:
         header: Any = nibabel.load(image.nifti).header
+        shape = tuple(int(size) for size in header.get_data_shape())
         images.append(
             ImageFacts(
                 nifti=image.nifti,
@@ -359,7 +361,7 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
                 bval=image.bval,
                 bvec=image.bvec,
                 b_values=image.b_values(),
-                shape=tuple(int(size) for size in header.get_data_shape()),
+                shape=spectra_shape(shape) if is_spectra(image.sidecar) else shape,
                 voxel_size=_three([round(float(size), 6) for size in header.get_zooms()]),
             )
         )

@@ -43,6 +43,17 @@ CRITICAL_FIELDS = (
     "PhilipsRescaleSlope",
     "PhilipsRescaleIntercept",
     "PhilipsScaleSlope",
+    # spectra
+    "AcquisitionVoxelSize",
+    "ChemicalShiftReference",
+    "MatrixSize",
+    "NumberOfSpectralPoints",
+    "NumberOfTransients",
+    "ResonantNucleus",
+    "SpectralWidth",
+    "SpectrometerFrequency",
+    "VolumeAffineMatrix",
+    "WaterSuppression",
 )
 
 # In the NIfTI-1 header `descrip` (80 bytes) and `aux_file` (24 bytes) are free text that may have named someone.

@@ -32,6 +32,7 @@ _NUMBERS: Final = re.compile(rb"[-+0-9.eE \\\0]*")
 _BINARY_NUMBERS: Final = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 #: VRs that do not tell text from numbers.
 _OPAQUE: Final = frozenset({"UN", "OB", "OW"})
+_BLOCKS: Final = frozenset({"OB", "OF", "OW", "UN"})
 _READABLE: Final = re.compile(rb"[\x20-\x7e]+\0?")
 _LONGEST_NUMBER: Final = 8
 #: Names of implementations that are known to be none of a person: of scanners, archives and libraries.
@@ -178,6 +179,10 @@ class Deidentifier:
             self._sessions[key] = _Session(subject, matcher, cleaner, self._csa_cleaner(cleaner))
         return self._sessions[key]
 
+    def clean_text(self, text: str, identifiers: Identifiers) -> str:
+        """Take the identifiers of a session out of a text that is no part of a header."""
+        return cleaning.clean(text, identifiers.matcher(SHORTEST_TO_CLEAN, self.rules.exemptions.all_words))
+
     def _csa_cleaner(self, cleaner: cleaning.TextCleaner) -> csa.CsaCleaner:
         return csa.CsaCleaner(self.rules.csa, cleaner, lambda protocol: self._clean_protocol(protocol, cleaner))
 
@@ -307,8 +312,8 @@ class Deidentifier:
 
     def _spectrum(self, _session: _Session, place: _Place, vr: str, value: bytes) -> bytes | None:
         # Bytes (OB) are in the order of the scanner, which is little in all that is known.
-        little = place.encoding.little or vr not in {"OF", "FL"}
-        return value if is_complex_numbers(value, little=little) else None
+        little = place.encoding.little or vr != "OF"
+        return value if vr in _BLOCKS and is_complex_numbers(value, little=little) else None
 
     def _ge_protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
         return protocols.clean_ge_protocol(

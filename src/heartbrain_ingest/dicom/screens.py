@@ -11,6 +11,7 @@ from typing import Final
 
 from heartbrain_ingest.dicom.encoding import PIXEL_DATA
 from heartbrain_ingest.dicom.files import DicomFile
+from heartbrain_ingest.dicom.spectra import has_known_layout, is_spectroscopy
 
 MR_CLASSES: Final = frozenset(
     {
@@ -20,8 +21,6 @@ MR_CLASSES: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
     }
 )
-MR_SPECTROSCOPY_CLASS: Final = "1.2.840.10008.5.1.4.1.1.4.2"
-_SPECTROSCOPY_DATA: Final = 0x56000020
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 #: Start of the rest of a storage class, and the code of its objects (PS3.6 annex A).
 _CLASS_CODES: Final = (
@@ -65,7 +64,7 @@ _MOST_BITS_OF_A_SCREEN: Final = 8
 
 
 def refusal(header: DicomFile) -> str | None:
-    """Give the issue code of an object that is no MR image, or whose header says that its pixels show text.
+    """Give the issue code of what is neither an MR image nor spectra, or whose header says that its pixels show text.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ def refusal(header: DicomFile) -> str | None:
     Returns
     -------
     str or None
-        None for an MR image; `may_show_text` says whether its pixels are to be searched.
+        None for an MR image and for spectra; `may_show_text` says whether its pixels are to be searched.
     """
     sop_class, modality = header.text(_SOP_CLASS), header.text(_MODALITY).upper()
     types = header.text(_IMAGE_TYPE).upper().split("\\")
@@ -93,19 +92,14 @@ def refusal(header: DicomFile) -> str | None:
     return None if sop_class in MR_CLASSES or modality == "MR" else "NOT_MR_IMAGE"
 
 
-def _without_pixels(header: DicomFile) -> str:
+def _without_pixels(header: DicomFile) -> str | None:
     if _WAVEFORM_SEQUENCE in header.elements:
         return "NOT_MR_IMAGE"
-    if not header.is_cut_short and _is_spectroscopy(header):
-        return "MR_SPECTROSCOPY"
-    return "TRUNCATED_DICOM" if header.is_cut_short else "NO_PIXEL_DATA"
-
-
-def _is_spectroscopy(header: DicomFile) -> bool:
-    """Tell whether an object holds spectra: by its class, its data, or Siemens' private class of no image."""
-    types = header.text(_IMAGE_TYPE).upper().split("\\")
-    is_class = header.text(_SOP_CLASS) == MR_SPECTROSCOPY_CLASS
-    return is_class or _SPECTROSCOPY_DATA in header.elements or "SPECTROSCOPY" in types
+    if header.is_cut_short:
+        return "TRUNCATED_DICOM"
+    if not is_spectroscopy(header):
+        return "NO_PIXEL_DATA"
+    return None if has_known_layout(header) else "MR_SPECTROSCOPY"
 
 
 def _screen_code(header: DicomFile, types: list[str]) -> str | None:
