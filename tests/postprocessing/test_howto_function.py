@@ -27,13 +27,14 @@ def followed(bridged: Bridged, project_root: Path) -> tuple[Bridged, str]:
     """Give a site after every step of the how-to, with a real image."""
     text = (project_root / "docs" / "howto-function.md").read_text(encoding="utf-8")
     blocks = list(_BLOCK.finditer(text))
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     for block in blocks:
         name = list(_FILE.finditer(text, 0, block.start()))[-1]["file"]
         if name.startswith("~"):
             path = bridged.centre.home / name.removeprefix("~/.hpc-bridge/")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block["text"], encoding="utf-8")
+            before = path.read_text(encoding="utf-8") if path.is_file() else ""
+            path.write_text(before + block["text"], encoding="utf-8")
         else:
             path = bridged.settings.folders.crawler_config / name.removeprefix("crawler_config/")
             path.write_text(path.read_text(encoding="utf-8") + block["text"], encoding="utf-8")
@@ -50,7 +51,7 @@ def test_an_own_function_is_asked_for_and_its_result_found_by_value(followed: tu
     commands = [
         shlex.split(line.removeprefix("heartbrain ")) for line in text.splitlines() if line.startswith("heartbrain ")
     ]
-    assert [words[0] for words in commands] == ["run", "bridge", "query"]
+    assert [words[0] for words in commands] == ["run", "bridge", "query", "query"]
 
     def do(words: list[str]) -> str:
         done = CliRunner().invoke(main, [*words, "--settings", str(site.folder / "heartbrain.yml")])
@@ -63,9 +64,12 @@ def test_an_own_function_is_asked_for_and_its_result_found_by_value(followed: tu
     site.until_settled(request.name)
     assert status(request.name) == ("finished", "Finished; the result is in LinkAhead.")
     assert "1 found" in do(commands[2])
+    assert "1 found" in do(commands[3])
     (result,) = query("FIND SignalSummary")
     assert (facts(result)["mean_signal"], facts(result)["kept_volume"]) == (180.0, pytest.approx(0.012))
     assert "OtherResultValues" not in facts(result)
+    (row,) = query("FIND SliceSignal")
+    assert (row.name, facts(row)["Result"], facts(row)["kept_volume"]) == ("0", result.id, pytest.approx(0.012))
 
 
 def test_its_rule_asks_once_for_every_image(followed: tuple[Bridged, str]) -> None:

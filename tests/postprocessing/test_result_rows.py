@@ -264,13 +264,20 @@ def check_curvature(found: dict[str, Any], lines: list[str]) -> None:
 
 
 @pytest.mark.shared_data
-def test_questions_of_a_researcher_about_regions_are_answered(site: Site, crawled: Crawl, shared_data: Path) -> None:
+def test_the_questions_of_the_how_to_about_regions_are_answered(
+    site: Site, crawled: Crawl, shared_data: Path, project_root: Path
+) -> None:
     crawled(site.put_session())
     crawled(put_segmentation(site, shared_data / "freesurfer" / "fs7.0.0_soichi" / "stats"))
-    thin = 'WITH (region="G_cingul-Post-dorsal" AND atlas="aparc.a2009s" AND hemisphere=lh AND mean_thickness < {} mm)'
-    assert len(query(f"FIND FreeSurferSegmentation WHICH IS REFERENCED BY RegionMeasurement {thin.format(2.9)}")) == 1
-    assert len(query(f"FIND FreeSurferSegmentation WHICH IS REFERENCED BY RegionMeasurement {thin.format(2.5)}")) == 0
-    rows = query('SELECT Subject.name, hemisphere, volume FROM RegionMeasurement WITH region="G_cingul-Post-dorsal"')
-    assert len(rows) == 2
+    text = (project_root / "docs" / "howto-researcher.md").read_text(encoding="utf-8")
+    section = text.split("### Region by region")[1].split("\n## ")[0]
+    asked = re.findall(r'^heartbrain query "(.+)"$', section, re.MULTILINE)
+    assert [len(query(question)) for question in asked] == [2, 0, 1, 1, 2, 2]
+    named = set(re.findall(r"`([a-z_]+)`", section.split("```")[0]))
+    model = {prop.name for name in ("RegionMeasurement",) for prop in query(f"FIND RECORDTYPE {name}")[0].properties}
+    assert named - {"lh", "rh", "aseg", "wmparc", "aparc"} <= model
+    thin = asked[2].replace("2.9 mm", "2.7 mm")
+    assert thin != asked[2]
+    assert len(query(thin)) == 0
     assert count("COUNT T1WeightedImage WHICH IS REFERENCED BY FreeSurferSegmentation") == 1
     assert PROJECT in {one.name for one in query("FIND Project WHICH IS REFERENCED BY RegionMeasurement")}

@@ -105,7 +105,12 @@ _ROLES: Final[Mapping[str, str]] = {
     "segmentation": N_("regions"),
     "mask": N_("mask"),
     "error": N_("uncertainty of a map"),
+    "records": N_("table whose rows can be searched"),
+    "description": N_("what the columns of a table mean"),
+    "surface": N_("surface of the brain"),
 }
+#: Tables that are long and seldom read: folded until somebody opens them.
+_FOLDED: Final = frozenset({"RegionMeasurement", "ResultRow"})
 _BY_THE_WAY: Final = frozenset({"OutputFiles", "LogFiles"})
 _ELSEWHERE: Final = frozenset({"ResultNotes", "OtherResultValues"})
 #: What belongs to a record: heading, RecordType, and how it is joined to the record of the number.
@@ -124,12 +129,18 @@ _MEMBERS: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "MRImage": ((N_("Recordings during the scan"), "PhysiologicalRecording", "WITH RecordedDuring={}"),),
     "Sample": ((N_("Laboratory values"), "LaboratoryMeasurement", "WITH Sample={}"),),
+    "AnalysisResult": (
+        (N_("Regions"), "RegionMeasurement", "WITH Result={}"),
+        (N_("All rows of its tables"), "ResultRow", "WITH Result={}"),
+    ),
     "ImageGroup": ((N_("Images of the group"), "MRImage", "WHICH IS REFERENCED BY {}"),),
 }
 #: What is read of each.
 _SELECTED: Final[Mapping[str, tuple[str, ...]]] = {
     "Session": ("Date", "Age", "ManufacturersModelName"),
     "AnalysisResult": ("FunctionVersion", "Session.Date"),
+    "RegionMeasurement": ("atlas", "hemisphere", "region", "volume", "area", "mean_thickness"),
+    "ResultRow": ("Result",),
     "LaboratoryMeasurement": (
         *("Analyte", "MeasuredValue", "MeasuredUnit", "Qualifier", "ReferenceFlag", "ReferenceLow", "ReferenceHigh"),
         *("Sample.CollectionDate", "Sample.Material"),
@@ -217,6 +228,7 @@ class Members:
     kind: str
     page: Page
     question: str
+    is_folded: bool = False
 
 
 def sort_fields(
@@ -275,7 +287,10 @@ def list_members(record: Entity, model: Model, _: Translate) -> tuple[Members, .
         question = f"SELECT {', '.join(_SELECTED[kind])} FROM {condition}"  # noqa: S608 - LQL of our own words and a number
         page = find(question, most=MOST_MEMBERS)
         if page.total:
-            found.append(Members(heading=_(heading), kind=kind, page=page, question=f"FIND {condition}"))
+            members = Members(
+                heading=_(heading), kind=kind, page=page, question=f"FIND {condition}", is_folded=kind in _FOLDED
+            )
+            found.append(members)
     return tuple(found)
 
 
