@@ -420,18 +420,3 @@ def test_a_file_whose_clock_was_years_ahead_waits_no_longer_than_others(tmp_path
     assert json.loads(site.run("status", "--json").out)["waiting"] == []
     report = site.take_in()
     assert (len(report.published), report.waiting) == (1, 0)
-
-
-def test_spectra_are_kept_back_and_said_to_be_spectra(site: Site, tmp_path: Path) -> None:
-    inbox = tmp_path / "study"
-    write_series(inbox)
-    spectrum = make_slice(1, series=9, SOPClassUID="1.2.840.10008.5.1.4.1.1.4.2", PixelData=None)
-    spectrum.add_new(0x56000020, "OF", bytes(256))
-    write(spectrum, inbox / "enhanced")
-    private = make_slice(1, series=10, SOPClassUID="1.3.12.2.1107.5.9.1", PixelData=None)
-    private.ImageType = ["ORIGINAL", "PRIMARY", "SPECTROSCOPY", "NONE"]
-    write(private, inbox / "siemens")
-    report = site.take_in(inbox)
-    fates = site.fates(inbox)
-    assert fates["enhanced"] == fates["siemens"] == ("quarantined", "MR_SPECTROSCOPY")
-    assert (len(report.published), report.exit_code) == (1, 1)

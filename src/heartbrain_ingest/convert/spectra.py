@@ -105,7 +105,7 @@ def _finish(image: ConvertedImage, header: Dataset) -> ConvertedImage:
     affine, doubt = _place(nifti, header)
     is_reference = str((image.sidecar.get("BidsGuess") or ("",))[-1]).endswith("mrsref")
     suppressed = _is_suppressed(header, image.sidecar, is_reference=is_reference)
-    signal = np.array(nifti.dataobj)  # a copy: the file that it was mapped from is written anew
+    signal = np.asarray(nifti.dataobj).copy()  # the file that it is mapped from is written anew
     fresh = nifti.header.copy()
     if affine is not None:
         code = int(fresh["sform_code"]) or 1

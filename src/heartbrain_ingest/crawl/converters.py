@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,7 +36,7 @@ from heartbrain_ingest.crawl.sidecars import (
 )
 from heartbrain_ingest.crawl.values import PropertyType, UnfitValueError, fit
 from heartbrain_ingest.errors import RulesError
-from heartbrain_ingest.pictures import KINDS, picture_stem
+from heartbrain_ingest.pictures import ENDINGS, picture_stem
 
 # caoscrawler has no type information, hence the ignores at its classes.
 KeysModified = list[tuple[str, str]]
@@ -168,7 +169,7 @@ class AcquisitionConverter(TypedConverter):
         """Hand on the files."""
         return [File(path.name, str(path)) for path in element.files]
 
-    def pictures(self, values: GeneralStore, element: AcquisitionElement, endings: list[str]) -> list[File]:
+    def pictures(self, values: GeneralStore, element: AcquisitionElement, endings: Sequence[str]) -> list[File]:
         """Give the pictures of it that there are; the key `session_folder` says where their paths start from."""
         session = self.definition.get("session_folder")
         if session is None:
@@ -221,7 +222,7 @@ class BIDSImageConverter(AcquisitionConverter):
             archive = Path(replace_variables(folder, generalStore)) / Path(series).name
             if archive.is_file():
                 children.append(File(archive.name, str(archive)))
-        return [*children, *self.pictures(generalStore, element, [f"_{kind}.png" for kind in KINDS])]
+        return [*children, *self.pictures(generalStore, element, ENDINGS)]
 
 
 class BIDSRecordingConverter(AcquisitionConverter):

@@ -16,6 +16,7 @@ from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_AUDIT, Identifi
 from heartbrain_ingest.deidentify.rules import Exemptions
 from heartbrain_ingest.dicom import DicomFileError, files
 from heartbrain_ingest.dicom.encoding import PIXEL_DATA, Encoding, EncodingError
+from heartbrain_ingest.dicom.spectra import is_spectrum
 
 #: A number in a table, in JSON or in an element of numbers is a measured value, unless it is as long as a registration
 #: number.
@@ -32,6 +33,9 @@ _MEMORY: Final = 16 * 1024 * 1024
 _LONGEST: Final = 1024 * 1024
 #: What is left of a chunk for the next one, so that nothing is missed at the border.
 _OVERLAP: Final = 256
+#: Among the numbers of a spectrum words of so many letters, or in texts of so many bytes, are no chance.
+_LONG_WORD: Final = 7
+_LEAST_TEXT: Final = 12
 _NUMERIC: Final = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
@@ -219,25 +223,34 @@ class LeakAudit:
         start = _PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0
         parts = [(0x00020000, "", b"\0".join((data[:start], *file.meta.values())))]
         unknown: list[bytes] = []
+        found: list[Leak] = []
         data, position = file.data, file.body
         for token in file.elements.values():
             if token.start != position:
                 # What the parser passes over, such as a tag that comes twice.
                 parts.append((token.tag, "", data[position : token.start]))
             position = token.end
-            if token.tag != PIXEL_DATA:
+            if is_spectrum(token.tag):
+                found += self._spectrum(data[token.value : token.value_end], f"{place}: {_shown(token.tag)}")
+            elif token.tag != PIXEL_DATA:
                 element = data[token.start : token.value_end]
                 if element not in self._clean:
                     unknown.append(element)
                     parts.append((token.tag, token.vr, data[token.value : token.value_end]))
         parts.append((0, "", data[position:]))
-        found: list[Leak] = []
         if any(self._runs(b"\0".join([part for *_, part in parts]), place)):
             for tag, vr, part in parts:
-                found += self._element(file.encoding, vr, part, f"{place}: ({tag >> 16:04X},{tag & 0xFFFF:04X})")
+                found += self._element(file.encoding, vr, part, f"{place}: {_shown(tag)}")
         if not found:
             self._remember(unknown)
         yield from found
+
+    def _spectrum(self, value: bytes, place: str) -> Iterator[Leak]:
+        """Search numbers for text: their bytes spell short names by chance, but not long ones, nor within a text."""
+        for match in self._matcher.find(value.decode("latin-1")):
+            text = _readable(value, match.start, match.end)
+            if len(match.word) >= _LONG_WORD or text >= _LEAST_TEXT:
+                yield Leak(place, match.kind)
 
     def _element(self, encoding: Encoding, vr: str, value: bytes, place: str) -> Iterator[Leak]:
         if vr == "SQ":
@@ -285,6 +298,19 @@ class LeakAudit:
         for match in self._matcher.find(text):
             letters[match.start : match.end] = "*" * (match.end - match.start)
         return "".join(letters)
+
+
+def _shown(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _readable(data: bytes, start: int, end: int) -> int:
+    """Give the number of readable bytes around and with a part of some data."""
+    while start > 0 and data[start - 1 : start].isascii() and chr(data[start - 1]).isprintable():
+        start -= 1
+    while end < len(data) and data[end : end + 1].isascii() and chr(data[end]).isprintable():
+        end += 1
+    return end - start
 
 
 def _is_long(cell: str) -> bool:

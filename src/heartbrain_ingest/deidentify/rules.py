@@ -224,6 +224,7 @@ BUILT_IN_EXEMPTIONS: Final = {
     "measured": "numbers of fewer than six digits in tables, in JSON and in elements of numbers",
     "standard_uids": "UIDs below 1.2.840.10008, and those that name a class of objects",
     "pixels": "pixels and voxels",
+    "spectra": "in spectra, words of fewer than seven letters that stand in no text of twelve bytes",
 }
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from heartbrain_ingest.pictures.places import KINDS, picture_stem
+from heartbrain_ingest.pictures.places import ENDINGS, picture_stem
 
 if TYPE_CHECKING:
     from heartbrain_ingest.pictures.images import draw_pictures
 
-__all__ = ["KINDS", "draw_pictures", "picture_stem"]
+__all__ = ["ENDINGS", "draw_pictures", "picture_stem"]
 
 
 def __getattr__(name: str) -> object:

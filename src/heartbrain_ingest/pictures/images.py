@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from heartbrain_ingest.pictures.places import ENDINGS
 from heartbrain_ingest.pictures.planes import Plane, cut_planes, lay_out
 from heartbrain_ingest.pictures.png import encode_png
+from heartbrain_ingest.pictures.spectra import draw_spectrum, is_spectroscopy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,10 +39,16 @@ def draw_pictures(nifti: Path, stem: Path) -> list[Path]:
     -------
     list of Path
         What was written: the planes; for four volumes or more also the mean and the temporal signal-to-noise ratio.
+        Of spectra a drawing, and nothing else.
     """
     import nibabel  # noqa: PLC0415 - 0.2 s, only where images are made
 
     image: Any = nibabel.load(nifti)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    if is_spectroscopy(image):
+        drawing = stem.with_name(f"{stem.name}{ENDINGS[-1]}")
+        drawing.write_text(draw_spectrum(image), encoding="ascii")
+        return [drawing]
     volumes = image.shape[3] if len(image.shape) > 3 else 1  # noqa: PLR2004 - i, j, k, t
     step = -(-volumes // _MOST_VOLUMES)
     planes = [replace(plane, voxels=_plain(plane.voxels)) for plane in cut_planes(image, slice(0, None, step))]
@@ -49,7 +57,6 @@ def draw_pictures(nifti: Path, stem: Path) -> list[Path]:
         parts = [_moments(plane) for plane in planes]
         shown["mean"] = [replace(plane, voxels=mean) for plane, (mean, _) in zip(planes, parts, strict=True)]
         shown["tsnr"] = [replace(plane, voxels=ratio) for plane, (_, ratio) in zip(planes, parts, strict=True)]
-    stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
     for kind, laid in shown.items():
         path = stem.with_name(f"{stem.name}_{kind}.png")

@@ -7,6 +7,8 @@ from typing import Final
 
 #: The last part of a picture's name: the first volume, the mean over the volumes, mean over standard deviation.
 KINDS: Final = ("planes", "mean", "tsnr")
+#: How the names of all pictures end; the last one is the drawing of a spectrum.
+ENDINGS: Final = (*(f"_{kind}.png" for kind in KINDS), "_spectrum.svg")
 
 
 def picture_stem(image: PurePosixPath) -> PurePosixPath:
