@@ -83,6 +83,8 @@ requirements:
 	@for name in build runtime dev bench; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	@uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --only-binary :all: --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links requirements/functions.in -o requirements/functions.txt
 	@uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	  hpc_bridge/requirements.in -o hpc_bridge/requirements.txt
 
