@@ -33,7 +33,7 @@ from heartbrain_ingest.inbox.files import COMPLETE_NAME, arrival_time, describe
 from heartbrain_ingest.issues import ISSUES, Severity
 from heartbrain_ingest.ledger import Delivery, DeliveryState, FileRow, Ledger, Outcome
 from heartbrain_ingest.pool import WorkerPool
-from heartbrain_ingest.recordings import find_delivery
+from heartbrain_ingest.recordings import SessionFinder
 from heartbrain_ingest.report import Progress
 from heartbrain_ingest.settings import Settings
 
@@ -107,7 +107,14 @@ class Arrivals:
         self._inbox = inbox
         self._complete = complete
         self._pseudonyms = pseudonyms
-        self._physio = rules
+        self._sessions = SessionFinder(
+            ledger=ledger,
+            rules=rules,
+            inbox=inbox,
+            archive=settings.folders.archive,
+            withheld=settings.withheld,
+            keyed=pseudonyms.uuid,
+        )
         #: Whether sessions are named by their shifted date.
         self._dated = dated
         self._pool = pool
@@ -326,7 +333,7 @@ class Arrivals:
 
     def _assign_recording(self, row: FileRow) -> None:
         try:
-            delivery = find_delivery(row, self._ledger, self._physio, self._inbox)
+            delivery = self._sessions.find(row)
         except physio.RecordingError as error:
             self._ledger.settle([(row.id, Outcome.QUARANTINED, error.code, None, None)])
             return
@@ -407,7 +414,7 @@ def _row(one: FileFacts) -> FileRow:
         quarantined = ISSUES[one.code].severity is Severity.QUARANTINE
         outcome = Outcome.QUARANTINED if quarantined else Outcome.IGNORED
     facts = one.facts()
-    if dicom is not None and one.code is None:
+    if (dicom is not None and one.code is None) or one.kind == "physio":
         facts["key"] = workers.session_key(one)
     return FileRow(
         path=one.found.path,

@@ -214,8 +214,8 @@ ISSUES: dict[str, Issue] = {
         "Don't trust StartTime to the second; record the scanner's trigger on a channel of its own.",
     ),
     "PHYSIO_GONE": _warning(
-        "A published recording is no more in the inbox: it was taken over as it is, without parts for later images.",
-        "Put the recording into the inbox again if such an image needs it.",
+        "A recording that an early version of the program published is gone from the inbox: it was carried over.",
+        "Put the recording into the inbox again if later images or changed rules need it.",
     ),
     "PHYSIO_NO_CLOCK": _warning(
         "The recording tells no time, so it belongs to no image; it is stored whole.",

@@ -347,6 +347,7 @@ class Run:
             subject=subject,
             session=delivery.session or "",
             day=day,
+            studied=studied,
             age=_age(facts["birth_date"], studied) if self._rules.keeps_characteristics else None,
             revision=revision,
             revision_of=PurePosixPath(delivery.folder).name if delivery.folder else None,

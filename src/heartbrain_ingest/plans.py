@@ -41,6 +41,8 @@ class SessionPlan:
     session: str
     #: Shifted date; None for an undated session.
     day: date | None
+    #: True day; None for an undated session.
+    studied: date | None = field(repr=False)
     #: Age in whole years at the scan, None when unknown.
     age: float | None
     revision: int

@@ -9,6 +9,7 @@ import filecmp
 import gzip
 import json
 import logging
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -183,6 +184,10 @@ def _is_same_file(one: Path, other: Path) -> bool:
     if one.suffix == ".gz":
         with gzip.open(one) as first, gzip.open(other) as second:
             return all(left == right for left, right in zip_longest(_blocks(first), _blocks(second)))
+    if one.suffix == ".zip":
+        with zipfile.ZipFile(one) as first_zip, zipfile.ZipFile(other) as second_zip:
+            names = first_zip.namelist()
+            return names == second_zip.namelist() and all(first_zip.read(x) == second_zip.read(x) for x in names)
     return False
 
 

@@ -36,9 +36,9 @@ class Series:
         """Its instances that were de-identified."""
         return [instance for instance in self.cleaned if instance.code is None]
 
-    def original(self) -> Path | None:
-        """Give one original file that is still in the inbox."""
-        return next((path for row in self.rows if (path := Path(row.path)).exists()), None)
+    def instance(self) -> Path | None:
+        """Give one of its de-identified files."""
+        return next((self.folders.cleaned / one.name for one in self.kept), None)
 
     def published(self) -> PublishedSeries:
         """Give what the papers of the session say of the series."""

@@ -20,6 +20,7 @@ from heartbrain_ingest.ledger import PUBLISHED, FileRow, Outcome
 from heartbrain_ingest.papers import write_certificate, write_facts, write_readme
 from heartbrain_ingest.pictures import picture_stem
 from heartbrain_ingest.plans import BuildTools, BuiltSession, FileOutcome, SeriesReport, SessionPlan
+from heartbrain_ingest.recorded import RecordingSource, RecordingTask, write_recordings
 from heartbrain_ingest.series import Series, name_archives, number_of_volumes
 from heartbrain_ingest.withheld import find_stored, withheld_place
 
@@ -113,6 +114,9 @@ class SessionBuilder:
         self._write_recordings(good)
         if self._refuses_revision(series):
             return self._built
+        if self._plan.again is None and self._plan.revision > 1 and not self._holds_news():
+            self._report(series)
+            return self._built
         papers = [one.published() for one in series]
         write_facts(self._folder, self._plan, self._tools.responsible, papers)
         write_readme(self._folder, self._plan, self._tools.responsible, papers)
@@ -131,6 +135,16 @@ class SessionBuilder:
         """Say whether something came that is not published: copies of what is there make no new revision."""
         rows = [row for one in series for row in one.rows]
         return any(row.outcome is Outcome.WAITING for row in (*rows, *self._recordings))
+
+    def _holds_news(self) -> bool:
+        """Say whether the revision holds a file that no earlier one does; else only why none is held is noted."""
+        waiting = {row.id for row in (*self._plan.rows, *self._plan.recordings) if row.outcome is Outcome.WAITING}
+        if any(one.outcome in PUBLISHED and one.file_id in waiting for one in self._built.outcomes):
+            return True
+        self._built.unchanged = True
+        self._built.outcomes = [one for one in self._built.outcomes if one.outcome not in PUBLISHED]
+        del self._built.warnings["LATE_FILES"]
+        return False
 
     # grouping
 
@@ -350,37 +364,48 @@ class SessionBuilder:
     # physiology
 
     def _write_recordings(self, series: list[Series]) -> None:
+        # What was read as a part of another file needs not to be there once that one is stored.
+        parts = [row for row in self._recordings if row.outcome is Outcome.IGNORED and not _is_readable(Path(row.path))]
+        self._settle(parts, Outcome.IGNORED, code="PHYSIO_PART")
+        self._recordings = [row for row in self._recordings if row not in parts]
         if not self._recordings:
             return
-        if self._plan.again is not None:
-            self._carry_recordings(self._plan.again, self._recordings)
-            return
-        recordings = list(self._recordings)
-        stored = [row for row in recordings if row.destination]
-        if any(not _is_readable(Path(row.path)) for row in stored):
-            # What was published and can't be read again is taken over; what is new comes to it.
-            published = self._tools.archive / "/".join((stored[0].destination or "").split("/")[:3])
-            self._carry_recordings(published, stored)
+        sources = {row.id: self._recording_source(row) for row in self._recordings}
+        lost = [row for row in self._recordings if sources[row.id] is None]
+        if lost:
+            # Published before logs were stored, and not to be read again: it is taken over as it is.
+            published = self._tools.archive / "/".join((lost[0].destination or "").split("/")[:3])
+            self._carry_recordings(published, lost)
             self._built.warnings["PHYSIO_GONE"] += 1
-            recordings = [row for row in recordings if not row.destination]
+        recordings = [row for row in self._recordings if sources[row.id] is not None]
         spans = [(one, span) for one in series for named in one.named if (span := self._span(named))]
-        task = workers.RecordingTask(
-            paths=tuple(row.path for row in recordings),
+        task = RecordingTask(
+            sources=tuple(source for row in recordings if (source := sources[row.id])),
             spans=tuple(span for _, span in spans),
-            sources=tuple(one.original() for one, _ in spans),
+            instances=tuple(one.instance() for one, _ in spans),
             rules=self._tools.physio,
+            day=self._plan.studied,
+            identifiers=str(self._identifiers),
             whole=self._folder / "sourcedata" / "physio" / f"sub-{self._plan.subject.label}_ses-{self._plan.session}",
             folder=self._folder,
         )
-        results = self._tools.pool.submit(workers.write_recordings, task).result()
+        results = self._tools.pool.submit(write_recordings, task).result()
         for row, result in zip(recordings, results, strict=True):
             self._built.warnings.update(result.notes)
-            if result.whole is None:
+            if result.stored is None:
                 self._settle([row], result.outcome, code=result.code)
                 continue
             place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}"
-            inside = result.whole.relative_to(self._folder).as_posix()
+            inside = result.stored.relative_to(self._folder).as_posix()
             self._settle([row], result.outcome, code=result.code, destination=f"{place}/{inside}")
+
+    def _recording_source(self, row: FileRow) -> RecordingSource | None:
+        """Say where a recording is to be read; None where it can't be and only its published tables are left."""
+        if row.destination is None or (self._plan.again is None and _is_readable(Path(row.path))):
+            return RecordingSource(path=row.path, stored=None)
+        stored = self._tools.archive / row.destination
+        is_log = stored.name.endswith(physio.LOG_ENDING)
+        return RecordingSource(path=row.path, stored=stored) if is_log else None
 
     def _carry_recordings(self, published: Path, rows: Sequence[FileRow]) -> None:
         """Take recordings over from the published folder."""

@@ -11,12 +11,11 @@ import pickle
 import threading
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heartbrain_ingest import physio
@@ -26,6 +25,7 @@ from heartbrain_ingest.deidentify import (
     Deidentifier,
     IdentifierCollector,
     Identifiers,
+    Kind,
     LeakAudit,
     Pseudonyms,
     Subject,
@@ -36,8 +36,7 @@ from heartbrain_ingest.dicom import DicomFileError, read
 from heartbrain_ingest.dicom.spectra import holds_spectra
 from heartbrain_ingest.filesystem import pack_file
 from heartbrain_ingest.inbox import FileFacts, FoundFile, classify_files, delivery_key, unpacked
-from heartbrain_ingest.ledger import Outcome
-from heartbrain_ingest.pictures import draw_pictures, picture_stem
+from heartbrain_ingest.pictures import draw_pictures
 from heartbrain_ingest.settings import Defacing
 
 if TYPE_CHECKING:
@@ -124,6 +123,17 @@ class SeriesResult:
 Scanned = tuple[list[FileFacts], dict[str, Identifiers]]
 
 
+#: What the text of a recording names, as an identifier.
+_KIND_OF = {
+    physio.Names.PERSON: Kind.NAME,
+    physio.Names.PATIENT: Kind.PATIENT,
+    physio.Names.PLACE: Kind.PLACE,
+    physio.Names.CONTACT: Kind.CONTACT,
+    physio.Names.DATE: Kind.DATE,
+    physio.Names.ID: Kind.ID,
+}
+
+
 class _Tools:
     """The rules and keys of this process."""
 
@@ -190,6 +200,7 @@ def scan_files(files: Sequence[FoundFile]) -> Scanned:
     """Say what each file is; collect the identifiers that stand in the headers, by delivery key."""
     tools = _ready()
     collectors: dict[str, IdentifierCollector] = {}
+    named: dict[str, Identifiers] = {}
     results = []
     for facts, header in classify_files(files, limit=tools.setup.unpacked_limit):
         if header is not None and facts.dicom is not None:
@@ -198,8 +209,11 @@ def scan_files(files: Sequence[FoundFile]) -> Scanned:
                 collector.add(header)
             except Exception:  # noqa: BLE001 - what can't be searched for names is not published, and stops no run
                 facts = replace(facts, code="INVALID_DICOM")  # noqa: PLW2901 - the same file, refused
+        elif facts.kind == "physio" and facts.dicom is None:
+            found = physio.find_names(Path(facts.found.path))
+            named[session_key(facts)] = Identifiers(frozenset((_KIND_OF[what], value) for what, value in found))
         results.append(facts)
-    return results, {key: collector.identifiers for key, collector in collectors.items()}
+    return results, named | {key: collector.identifiers for key, collector in collectors.items()}
 
 
 def digest_files(files: Sequence[FoundFile]) -> list[str | None]:
@@ -215,10 +229,13 @@ def digest_files(files: Sequence[FoundFile]) -> list[str | None]:
 
 
 def session_key(facts: FileFacts) -> str:
-    """Give the delivery key of a DICOM file: its study, and whose it is (a study can hold two people by mistake)."""
+    """Give the delivery key of a DICOM file: its study, and whose it is (a study can hold two people by mistake).
+
+    Of a recording that is no DICOM object it is a key of its own, under which the identifiers in it are kept.
+    """
     dicom = facts.dicom
     if dicom is None:
-        return ""
+        return delivery_key("recording", facts.sha256 or "")
     return delivery_key("session", dicom.study, dicom.patient_id, dicom.birth_date, dicom.sex)
 
 
@@ -226,6 +243,16 @@ def session_key(facts: FileFacts) -> str:
 def _identifiers(path: str) -> Identifiers:
     with open(path, "rb") as file:  # noqa: PTH123 - a plain read
         return pickle.load(file)  # type: ignore[no-any-return] # noqa: S301 - our own file in the identified zone
+
+
+def clean_text(text: str, identifiers: str) -> str:
+    """Take the identifiers of a session out of a text."""
+    return _ready().deidentifier.clean_text(text, _identifiers(identifiers))
+
+
+def keyed_uuid(text: str) -> str:
+    """Give the UUID that stands for another in all that is published."""
+    return _ready().deidentifier.pseudonyms.uuid(text)
 
 
 def clean_instances(
@@ -429,97 +456,6 @@ def plain_header(dataset: Dataset) -> dict[str, Any]:
             if element.keyword and element.VR not in {"SQ", "OB", "OW", "OF", "UN"} and element.value is not None:
                 header[element.keyword] = plain(element.value)
     return header
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordingTask:
-    """The recordings of one session and the images they may belong to."""
-
-    paths: tuple[str, ...]
-    spans: tuple[physio.ImageSpan, ...]
-    #: An original DICOM file of each image, where it is still in the inbox.
-    sources: tuple[Path | None, ...]
-    rules: physio.PhysioRules
-    #: Start of the file names of whole recordings.
-    whole: Path
-    #: The session's folder.
-    folder: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordingResult:
-    """What became of one file of recordings."""
-
-    outcome: Outcome
-    code: str | None = None
-    #: Table of the whole recording (the first one of the file).
-    whole: Path | None = None
-    notes: tuple[str, ...] = ()
-
-
-def write_recordings(task: RecordingTask) -> list[RecordingResult]:
-    """Write each recording whole, and cut to each image that it covers where BIDS has a place for it."""
-    read: list[tuple[physio.Recording, ...] | physio.RecordingError] = []
-    for path in task.paths:
-        try:
-            several = physio.read_recordings(Path(path), task.rules)
-        except physio.RecordingError as error:
-            read.append(error)
-        else:
-            name = physio.identify(Path(path), task.rules)
-            read.append(tuple(physio.at_time(one, name.time_s if name else None) for one in several))
-    recordings = [one for found in read if not isinstance(found, physio.RecordingError) for one in found]
-    has_uuid = any(recording.uuid for recording in recordings)
-    images = physio.with_uuids(task.spans, task.sources) if has_uuid else task.spans
-    matched = physio.match_recordings(recordings, images, task.rules)
-    for stem, match in physio.choose_parts(matched.matches, task.rules):
-        if not physio.table_path(stem, match.recording, task.rules).exists():
-            pictures = _pictures_of(stem, task)
-            physio.write_bids(match.recording, match.image, stem, task.rules, pictures=pictures)
-    # Those that were taken over from an earlier revision keep their numbers.
-    there = {path.name.partition("_run-")[2].partition("_")[0] for path in task.whole.parent.glob("*.tsv.gz")}
-    before = max((int(number) for number in there if number.isdigit()), default=0)
-    numbers: Counter[str] = Counter(dict.fromkeys(task.rules.channels, before))
-    results = []
-    for found in read:
-        if isinstance(found, physio.RecordingError):
-            results.append(RecordingResult(outcome=Outcome.QUARANTINED, code=found.code))
-        elif not found:
-            results.append(RecordingResult(outcome=Outcome.IGNORED, code="PHYSIO_PART"))
-        else:
-            results.append(_write_whole(found, task, numbers, matched))
-    return results
-
-
-def _pictures_of(stem: Path, task: RecordingTask) -> Path:
-    """Give the folder of the drawings of recordings whose names start so."""
-    return (task.folder / picture_stem(PurePosixPath(stem.relative_to(task.folder)))).parent
-
-
-def _write_whole(
-    found: Sequence[physio.Recording],
-    task: RecordingTask,
-    numbers: Counter[str],
-    matched: physio.MatchResult,
-) -> RecordingResult:
-    written = []
-    notes = [note for recording in found for note in recording.issues]
-    for recording in found:
-        numbers[recording.kind] += recording.part == 1
-        stem = task.whole.with_name(f"{task.whole.name}_run-{numbers[recording.kind]}")
-        matches = [match for match in matched.matches if match.source is recording]
-        notes += physio.clock_notes(recording, matches)
-        written.append(
-            physio.write_whole(
-                recording,
-                stem,
-                task.rules,
-                images=[match.image for match in matches],
-                pictures=_pictures_of(stem, task),
-            )
-        )
-    notes += ["PHYSIO_AMBIGUOUS" for recording in found if any(recording is one for one in matched.ambiguous)]
-    return RecordingResult(outcome=Outcome.STORED, whole=written[0].table, notes=tuple(notes))
 
 
 def finish_image(nifti: Path, target: Path, texts: Mapping[Path, str], level: int, pictures: Path) -> str | None:

@@ -93,3 +93,25 @@ def write_series(folder: Path, slices: int = 4, series: int = 2, **values: objec
         write(make_slice(number, series, **values), folder / f"{series:02d}_{number:04d}.dcm")
         for number in range(1, slices + 1)
     ]
+
+
+def write_bold(folder: Path, start: str = "1020", volumes: int = 6, series: int = 4, **values: object) -> None:
+    """Write a functional series of four slices, a volume every two seconds from a minute on."""
+    for number in range(4 * volumes):
+        volume, place = divmod(number, 4)
+        usual: dict[str, object] = {
+            "SeriesDescription": "task-rest_bold",
+            "ProtocolName": "task-rest_bold",
+            "ScanningSequence": "EP",
+            "SequenceVariant": "SK",
+            "MRAcquisitionType": "2D",
+            "InversionTime": None,
+            "RepetitionTime": 2000.0,
+            "EchoTime": 30.0,
+            "AcquisitionDate": "20230504",
+            "AcquisitionTime": f"{start}{2 * volume:02d}.000000",
+            "AcquisitionNumber": volume + 1,
+            "ImagePositionPatient": [-16.0, -16.0, 2.0 * place],
+        }
+        dataset = make_slice(number + 1, series, **usual | values)
+        write(dataset, folder / f"{series:02d}_{number + 1:04d}.dcm")

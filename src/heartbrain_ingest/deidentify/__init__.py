@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from heartbrain_ingest.deidentify.collector import IdentifierCollector
     from heartbrain_ingest.deidentify.defacing import defacing_problem, shows_face
     from heartbrain_ingest.deidentify.deidentifier import Deidentifier
-    from heartbrain_ingest.deidentify.identifiers import Identifiers
+    from heartbrain_ingest.deidentify.identifiers import Identifiers, Kind
     from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
     from heartbrain_ingest.deidentify.rules import Exemptions, Rules, load_rules
     from heartbrain_ingest.deidentify.table import Option
@@ -21,6 +21,7 @@ _HOMES = {
     "Exemptions": "rules",
     "IdentifierCollector": "collector",
     "Identifiers": "identifiers",
+    "Kind": "identifiers",
     "Leak": "audit",
     "LeakAudit": "audit",
     "Option": "table",
@@ -38,6 +39,7 @@ __all__ = [
     "Exemptions",
     "IdentifierCollector",
     "Identifiers",
+    "Kind",
     "Leak",
     "LeakAudit",
     "Option",

@@ -83,7 +83,7 @@ def make_recordings(
     for channel in channels:
         if not len(channel.values):
             continue
-        if not len(marks) and rules.is_scanner_trigger(channel.name):
+        if not len(marks) and rules.scanner_mark(channel.name) is not None:
             marks = _edges(channel)
         kind = rules.kind_of_channel(channel.name)
         if kind is None:

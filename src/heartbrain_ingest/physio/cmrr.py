@@ -37,6 +37,7 @@ INFO_ROW = re.compile(
     r"^[ \t]*(\d{1,12})[ \t]+\d{1,12}[ \t]+(\d{1,12})[ \t]+\d{1,12}[ \t]+(\d{1,12})[ \t\r]*$", re.MULTILINE
 )
 VERSION = re.compile(r"EJA_\d+")
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 LOG_NAME = re.compile(r"_(ECG|PULS|RESP|EXT)\.log$")
 
 BLOCK = 1024
@@ -135,7 +136,7 @@ def _log(parts: Sequence[_Part], signals: Sequence[Signal]) -> Log:
         source=f"siemens-cmrr {version[0] if version else ''}".rstrip(),
         signals=tuple(signals),
         day=_day(header.get("ScanDate", "")),
-        uuid=header.get("UUID", "").lower() or None,
+        uuid=header["UUID"].lower() if UUID.fullmatch(header.get("UUID", "")) else None,
     )
 
 

@@ -149,7 +149,7 @@ def _named(log: Log, rules: PhysioRules) -> tuple[Recording, ...]:
         NamedSignal(name=signal.name, unit=signal.units[0], rate=signal.rate or 0.0, values=signal.samples[:, 0])
         for signal in log.signals
     ]
-    scanner_s = sorted(seconds for label, seconds in log.markers if rules.is_scanner_trigger(label))
+    scanner_s = sorted(seconds for label, seconds in log.markers if rules.scanner_mark(label) is not None)
     made = make_recordings(channels, rules, start_ms=begin, source=log.source, scanner_s=scanner_s)
     issues = made[0].issues + log.issues
     return tuple(replace(one, day=day, issues=issues if one is made[0] else ()) for one in made)

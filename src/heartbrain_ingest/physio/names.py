@@ -6,6 +6,8 @@ import re
 import struct
 from pathlib import Path
 
+#: Ends the name of a log as it is stored.
+LOG_ENDING = "_log.zip"
 BRAINVISION_HEADER = "Brain Vision Data Exchange Header File"
 BRAINVISION_MARKERS = "Brain Vision Data Exchange Marker File"
 PHILIPS_HEAD = re.compile(r"^#+ *v1raw +v2raw +v1 +v2 +ppu +resp\b.*\bmark\b", re.MULTILINE)
@@ -43,7 +45,12 @@ def read_image_uuid(path: Path) -> str | None:
     """
     try:
         with path.open("rb") as file:
-            found = IMAGE_UUID.search(file.read(LONGEST_HEADER))
+            return find_image_uuid(file.read(LONGEST_HEADER))
     except OSError:
         return None
+
+
+def find_image_uuid(header: bytes) -> str | None:
+    """Give the UUID of the measurement in the first bytes of an image of a CMRR sequence."""
+    found = IMAGE_UUID.search(header)
     return found[1].decode("ascii").lower() if found else None

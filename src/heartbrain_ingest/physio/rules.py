@@ -139,9 +139,10 @@ class PhysioRules(_Strict):
                 return kind
         return None
 
-    def is_scanner_trigger(self, label: str) -> bool:
-        """Say whether a marker, or a channel, of an amplifier is one that the scanner sets."""
-        return any(re.search(pattern, label, re.IGNORECASE) for pattern in self.scanner_triggers)
+    def scanner_mark(self, label: str) -> str | None:
+        """Give that by which a marker or channel of an amplifier is one that the scanner sets; None where it's none."""
+        found = (re.search(pattern, label, re.IGNORECASE) for pattern in self.scanner_triggers)
+        return next((one.group() for one in found if one), None)
 
     def nominal_rate(self, version: str, kind: str) -> float:
         """Give the sampling rate of a log, Hz.
