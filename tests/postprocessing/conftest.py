@@ -19,9 +19,9 @@ from heartbrain_ingest.postprocessing import bridge, registration
 from heartbrain_ingest.postprocessing.routes import routes_of
 from heartbrain_ingest.settings import Settings, load_settings
 from heartbrain_ingest.site import make_site
-from hpc_bridge.agent import publish_catalogue
 from hpc_bridge.bucket import FolderBucket
 from hpc_bridge.installation import make, open_agent
+from hpc_bridge.offers import publish_catalogue
 from hpc_bridge.protocol import SigningKey
 from tests.crawl.conftest import Site as Published
 from tests.crawl.conftest import crawled, modelled, site

@@ -271,18 +271,32 @@ def segment_and_read(options: argparse.Namespace, image: Path, home: Path, licen
     shutil.rmtree(subject, ignore_errors=True)
 
 
+def check(program: str, function: Path, image: str) -> None:
+    """See that the program and its licence are there; what is in a container's image is not looked at."""
+    licence_of(function if image else home_of(program, function), function)
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run from the command line: 0, or 3 with the reason in `error.json`."""
+    """Run from the command line: 0, or 3 with the reason in `error.json`; a check prints the reason."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", choices=sorted(PROGRAMS), required=True)
-    for name in ("input", "output", "function", "keep"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--status", type=Path)
+    parser.add_argument("--function", type=Path, required=True)
+    parser.add_argument(
+        "--check", metavar="IMAGE", help="only say whether it can run; IMAGE: the container's, or empty"
+    )
+    for name in ("input", "output", "keep", "status"):
+        parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--cpus", type=int, default=1)
     options = parser.parse_args(argv)
     try:
+        if options.check is not None:
+            check(options.program, options.function.resolve(), options.check)
+            return 0
         work(options)
     except CantWork as problem:
+        if options.check is not None:
+            print(problem)  # noqa: T201 - the agent reads it
+            return 3
         content = {"code": problem.code, "message": str(problem)}
         (options.output / "error.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
         print(f"{problem.code}: {problem}", file=sys.stderr)  # noqa: T201 - the job's log

@@ -268,17 +268,3 @@ class Agent:
         """Note something more of a job."""
         if (note := self.desk.note(job)) is not None:
             self.desk.write_note(job, note.model_copy(update=facts))
-
-
-def publish_catalogue(agent: Agent) -> None:
-    """Store the descriptions of all functions, where something or the bucket changed since the last time."""
-    for function in agent.catalogue.values():
-        description = function.describe(agent.name)
-        body = description.to_bytes()
-        key, mark = (
-            keys.catalogue(description.name, description.version),
-            f"{agent.settings.bucket.address} {digest(body)}",
-        )
-        if not agent.desk.is_published(key, mark):
-            agent.bucket.put(key, body)
-            agent.desk.mark_published(key, mark)

@@ -77,6 +77,11 @@ class Entry(_Part):
     resources: ResourceNeeds = ResourceNeeds()
     container: Container = Container()
     command: tuple[str, ...] = Field(min_length=1)
+    check: tuple[str, ...] = Field(
+        (),
+        description="a quick command that says whether the function can run: status 0, or else a line with the reason; "
+        "it runs on the agent's machine without a container; `{python}`, `{function}` and `{image}` are filled in",
+    )
     outputs: tuple[OutputEntry, ...] = ()
     environment: tuple[str, ...] = ()
     network: bool = False
@@ -110,14 +115,16 @@ class Function:
     entry: Entry
     folder: Path
     digest: str
+    #: What the image is without; empty: nothing.
+    lack: str = ""
 
     @property
     def image(self) -> Path | None:
         """The container's image."""
         return self.folder / self.entry.container.image if self.entry.container.image else None
 
-    def describe(self, agent: str) -> Description:
-        """Give what the RDM side may know."""
+    def describe(self, agent: str, *, unavailable: str = "") -> Description:
+        """Give what the RDM side may know; `unavailable` says why it can't run now."""
         entry = self.entry
         return Description(
             name=entry.name,
@@ -135,6 +142,7 @@ class Function:
             licence=entry.licence,
             digest=self.digest,
             agent=agent,
+            unavailable=unavailable,
         )
 
     def check(self, spec: JobSpec, limit: int) -> dict[str, Any]:
@@ -233,12 +241,13 @@ def load_function(folder: Path) -> Function:
         check_schema(entry.parameters)
     marks = {name: file_digest(path) for name, path in _files(folder)}
     image = folder / entry.container.image if entry.container.image else None
+    lack = ""
     if image is not None and not image.exists():
-        raise CatalogueError(f"{folder.name}: the image {entry.container.image} is missing")
-    if image is not None and (missing := missing_places(entry.container.runtime, image, keep=entry.keep)):
-        raise CatalogueError(f"{folder.name}: the image lacks {', '.join(missing)}, and charliecloud makes no folders")
+        lack = f"the image {entry.container.image} is missing"
+    elif image is not None and (missing := missing_places(entry.container.runtime, image, keep=entry.keep)):
+        lack = f"the image lacks {', '.join(missing)}, and charliecloud makes no folders"
     marks["image"] = entry.container.sha256
-    return Function(entry, folder, digest(canonical(marks)))
+    return Function(entry, folder, digest(canonical(marks)), lack)
 
 
 def load_catalogue(folder: Path) -> tuple[dict[tuple[str, str], Function], list[str]]:
@@ -249,6 +258,8 @@ def load_catalogue(folder: Path) -> tuple[dict[tuple[str, str], Function], list[
         try:
             function = load_function(path.parent)
             found[function.entry.name, function.entry.version] = function
+            if function.lack:
+                problems.append(f"{function.entry.name}: {function.lack}")
         except BridgeError as problem:  # noqa: PERF203 - one bad entry does not keep the others from being offered
             problems.append(str(problem))
     return found, problems

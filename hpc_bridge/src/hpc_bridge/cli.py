@@ -168,6 +168,7 @@ def _courier(options: argparse.Namespace) -> int:
 
 def _functions(options: argparse.Namespace) -> int:
     from hpc_bridge.catalog import image_digest, load_catalogue  # noqa: PLC0415
+    from hpc_bridge.offers import hindrance  # noqa: PLC0415
     from hpc_bridge.settings import load_settings  # noqa: PLC0415
 
     if options.digest:
@@ -176,9 +177,13 @@ def _functions(options: argparse.Namespace) -> int:
         return 0
     settings = load_settings(options.home)
     found, problems = load_catalogue(options.home / settings.functions)
-    entries = [one.describe(settings.agent).to_dict() for one in found.values()]
-    lines = [f"{one['name']} {one['version']}  {one['title']}" for one in entries]
-    _say(options, {"functions": entries, "problems": problems}, [*lines, *problems])
+    entries = [one.describe(settings.agent, unavailable=hindrance(one, settings)) for one in found.values()]
+    lines = []
+    for one in entries:
+        lines.append(f"{one.name} {one.version}  {one.title}")
+        if one.unavailable:
+            lines.append(f"    not now: {one.unavailable}")
+    _say(options, {"functions": [one.to_dict() for one in entries], "problems": problems}, [*lines, *problems])
     return 1 if problems else 0
 
 

@@ -13,11 +13,11 @@ from hpc_bridge.catalog import image_digest, load_catalogue
 from hpc_bridge.desk import Desk
 from hpc_bridge.errors import BridgeError, SettingsError
 from hpc_bridge.installation import open_scheduler
+from hpc_bridge.offers import RUNTIMES, hindrance
 from hpc_bridge.processes import run
 from hpc_bridge.protocol import SigningKey, load_keys
 from hpc_bridge.settings import AgentSettings, load_settings
 
-_RUNTIMES = {"charliecloud": "ch-run", "apptainer": "apptainer", "singularity": "singularity"}
 _OLDEST = (3, 10)
 
 
@@ -94,16 +94,20 @@ def _scheduler(home: Path, settings: AgentSettings) -> str:
 
 def _functions(home: Path, settings: AgentSettings) -> str:
     found, problems = load_catalogue(home / settings.functions)
+    waiting: list[str] = []
     for function in found.values():
         container = function.entry.container
-        program = _RUNTIMES.get(container.runtime)
+        program = RUNTIMES.get(container.runtime)
         if program and shutil.which(program) is None:
             problems.append(f"{function.entry.name}: {program} is not in PATH on this machine")
+        elif not function.lack and (why := hindrance(function, settings)):
+            waiting.append(f"{function.entry.name}: {why}")
         if function.image and container.sha256 and image_digest(function.image) != container.sha256:
             problems.append(f"{function.entry.name}: the image is not the one whose digest the entry gives")
     if problems:
         raise SettingsError("; ".join(problems))
-    return ", ".join(f"{name} {version}" for name, version in found) or "none"
+    listed = ", ".join(f"{name} {version}" for name, version in found) or "none"
+    return f"{listed}; shown as not available: {'; '.join(waiting)}" if waiting else listed
 
 
 def _isolation(settings: AgentSettings) -> str:

@@ -88,6 +88,8 @@ class Steps:
         function = self.agent.catalogue.get((spec.function, spec.version))
         if function is None:
             raise RefusedError(f"this agent does not offer {spec.function} {spec.version}")
+        if function.lack:
+            raise RefusedError(f"{spec.function} can't run here: {function.lack}")
         container = function.entry.container
         if function.image and container.sha256 and self.desk.digest_of(function.image) != container.sha256:
             raise RefusedError(f"the image of {spec.function} is not the one that its entry names")

@@ -6,9 +6,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from hpc_bridge.agent import Agent, Report, publish_catalogue
+from hpc_bridge.agent import Agent, Report
 from hpc_bridge.bucket.files import write_whole
 from hpc_bridge.errors import SchedulerError
+from hpc_bridge.offers import publish_catalogue
 
 _COURIER = "hpc-bridge-courier"
 

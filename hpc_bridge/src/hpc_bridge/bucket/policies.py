@@ -9,7 +9,7 @@ _JOB = "jobs/" + "?" * 32
 _RDM_WRITES = (f"{_JOB}/spec.json", f"{_JOB}/input/*", f"{_JOB}/history.json", f"{_JOB}/receipt.json", "open/*")
 _RDM_DELETES = ("jobs/*", "open/*")
 _AGENT_WRITES = ("catalogue/*", "agents/*", f"{_JOB}/output/*", f"{_JOB}/logs/*", "open/*")
-_AGENT_DELETES = ("open/probe-*",)
+_AGENT_DELETES = ("open/probe-*", "catalogue/*")
 
 
 def policy(bucket: str, prefix: str, *, rdm: str, agent: str) -> dict[str, Any]:

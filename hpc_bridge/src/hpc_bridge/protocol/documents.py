@@ -311,6 +311,16 @@ class Description(Document):
     licence: Text = ""
     digest: Sha256
     agent: AgentName
+    unavailable: Annotated[Text, Field(description="why it can't run at the moment, in plain words; empty: it can")] = (
+        ""
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as a JSON object; what can run does not say so, as before there was a word for it."""
+        document = super().to_dict()
+        if not self.unavailable:
+            del document["unavailable"]
+        return document
 
 
 class JobProgress(Document):
