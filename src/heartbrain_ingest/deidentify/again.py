@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heartbrain_ingest.deidentify.deidentifier import Deidentifier, _place
+from heartbrain_ingest.deidentify.deidentifier import Deidentifier, place_of
 from heartbrain_ingest.deidentify.identifiers import Identifiers
 from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
 from heartbrain_ingest.deidentify.rules import Rules
@@ -42,7 +42,7 @@ class Tightener(Deidentifier):
             A sequence in it can't be taken apart.
         """
         session = self._session(subject, identifiers)
-        place = _place(file.encoding, file.charsets)
+        place = place_of(file.encoding, file.charsets)
         tokens = [file.elements[tag] for tag in sorted(file.elements)]
         try:
             elements = dict(self._elements(session, place, file.data, tokens))

@@ -6,8 +6,9 @@ import gzip
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
@@ -15,7 +16,8 @@ from typing import IO, Any, Final
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_AUDIT, Identifiers, Kind, Match, Matcher, spellings
 from heartbrain_ingest.deidentify.rules import Exemptions
 from heartbrain_ingest.dicom import DicomFileError, files
-from heartbrain_ingest.dicom.encoding import PIXEL_DATA, Encoding, EncodingError
+from heartbrain_ingest.dicom.encoding import PIXEL_DATA, Encoding, EncodingError, Token
+from heartbrain_ingest.dicom.layouts import Latest, Layout, Spot, Stretch, stretches
 from heartbrain_ingest.dicom.spectra import is_spectrum
 
 #: A number in a table, in JSON or in an element of numbers is a measured value, unless it is as long as a registration
@@ -65,6 +67,8 @@ class LeakAudit:
         #: Elements of DICOM headers in which nothing was found: those of a series are nearly the same.
         self._clean: set[bytes] = set()
         self._clean_size = 0
+        #: Of the files in which nothing was found.
+        self._latest = Latest()
         #: How many words and numbers are searched for.
         self.searched = len(self._matcher.patterns) + len(self._matcher.uids)
 
@@ -190,9 +194,9 @@ class LeakAudit:
         try:
             with zipfile.ZipFile(stream) as archive:
                 for member in archive.infolist():
-                    inner = f"{place}: {self._masked(member.filename)}"
-                    for match in self._matcher.find(member.filename + " " + member.comment.decode("latin-1")):
-                        yield Leak(f"{inner}: name", match.kind)
+                    found = list(self._matcher.find(member.filename + " " + member.comment.decode("latin-1")))
+                    inner = f"{place}: {self._masked(member.filename) if found else member.filename}"
+                    yield from (Leak(f"{inner}: name", match.kind) for match in found)
                     if not member.is_dir():
                         with archive.open(member) as content:
                             yield from self._content(content, member.filename.lower(), inner)
@@ -223,26 +227,28 @@ class LeakAudit:
         start = _PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0
         parts = [(0x00020000, "", b"\0".join((data[:start], *file.meta.values())))]
         unknown: list[bytes] = []
+        data = file.data
+        layout = file.layout
+        now: list[bytes] = []
+        spots: Iterable[Spot] = _spots(file.body, file.elements, len(data))
+        if layout is not None:
+            spots, now = self._latest.compare(layout, data, _stretches(layout))
         found: list[Leak] = []
-        data, position = file.data, file.body
-        for token in file.elements.values():
-            if token.start != position:
-                # What the parser passes over, such as a tag that comes twice.
-                parts.append((token.tag, "", data[position : token.start]))
-            position = token.end
-            if is_spectrum(token.tag):
-                found += self._spectrum(data[token.value : token.value_end], f"{place}: {_shown(token.tag)}")
-            elif token.tag != PIXEL_DATA:
-                element = data[token.start : token.value_end]
-                if element not in self._clean:
-                    unknown.append(element)
-                    parts.append((token.tag, token.vr, data[token.value : token.value_end]))
-        parts.append((0, "", data[position:]))
+        for tag, vr, first, value, last in spots:
+            if is_spectrum(tag):
+                found += self._spectrum(data[value:last], f"{place}: {_shown(tag)}")
+                continue
+            element = data[first:last]
+            if element not in self._clean:
+                unknown.append(element)
+                parts.append((tag, vr, data[value:last]))
         if any(self._runs(b"\0".join([part for *_, part in parts]), place)):
             for tag, vr, part in parts:
                 found += self._element(file.encoding, vr, part, f"{place}: {_shown(tag)}")
         if not found:
             self._remember(unknown)
+            if layout is not None:
+                self._latest.keep(layout, now)
         yield from found
 
     def _spectrum(self, value: bytes, place: str) -> Iterator[Leak]:
@@ -311,6 +317,33 @@ def _readable(data: bytes, start: int, end: int) -> int:
     while end < len(data) and data[end : end + 1].isascii() and chr(data[end]).isprintable():
         end += 1
     return end - start
+
+
+@lru_cache(maxsize=256)
+def _stretches(layout: Layout) -> tuple[Stretch, ...]:
+    return stretches(_spots(layout.body, layout.elements, None))
+
+
+def _spots(body: int, elements: Mapping[int, Token], size: int | None) -> Iterator[Spot]:
+    """Give all of a file behind its meta group but the pixel data, and what the parser passes over.
+
+    Parameters
+    ----------
+    body, elements
+        As `DicomFile` has them.
+    size
+        Bytes of the file; None where nothing stands behind the last element.
+    """
+    position = body
+    for token in elements.values():
+        if token.start != position:
+            # Such as a tag that comes twice.
+            yield Spot(token.tag, "", position, position, token.start)
+        position = token.end
+        if token.tag != PIXEL_DATA:
+            yield Spot(token.tag, token.vr, token.start, token.value, token.value_end)
+    if size is not None:
+        yield Spot(0, "", position, position, size)
 
 
 def _is_long(cell: str) -> bool:

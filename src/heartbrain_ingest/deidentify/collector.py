@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
 from typing import Final
 
 from pydicom.datadict import keyword_dict
@@ -17,10 +18,12 @@ from heartbrain_ingest.dicom.encoding import (
     SPECIFIC_CHARACTER_SET,
     Encoding,
     EncodingError,
+    Token,
     known_vr,
 )
 from heartbrain_ingest.dicom.files import charsets as charsets_named
 from heartbrain_ingest.dicom.files import decoded
+from heartbrain_ingest.dicom.layouts import Latest, Layout, Spot, Stretch, stretches
 
 _PATIENT_GROUP: Final = 0x0010
 _STANDARD_ROOT: Final = "1.2.840.10008"
@@ -81,6 +84,18 @@ def _is_telling(tag: int, vr: str) -> bool:
     return vr in {"SQ", "PN", "DA", "DT"} or tag in _kinds() or tag in _EQUIPMENT
 
 
+@lru_cache(maxsize=256)
+def _telling_stretches(layout: Layout) -> tuple[Stretch, ...]:
+    return stretches(_telling(layout.elements.values()))
+
+
+def _telling(tokens: Iterable[Token]) -> Iterator[Spot]:
+    """Give the elements that can hold an identifier, or a name of equipment that is none."""
+    for tag, vr, start, value, end, *_ in tokens:
+        if value != end and _is_telling(tag, vr):
+            yield Spot(tag, vr, start, value, end)
+
+
 def _equipment(text: str) -> set[str]:
     """Give the words of a make, model or software version that are known to be none of a person, and it as a whole."""
     words = _WORD.findall(text)
@@ -104,6 +119,7 @@ class IdentifierCollector:
         #: What was looked at: elements of the outermost level by their bytes, others by a hash or their value.
         self._taken: dict[tuple[Encoding, tuple[str, ...]], set[bytes]] = {}
         self._seen: set[tuple[object, ...]] = set()
+        self._latest = Latest()
 
     @property
     def identifiers(self) -> Identifiers:
@@ -122,16 +138,21 @@ class IdentifierCollector:
         encoding, charsets = file.encoding, file.charsets
         data = file.data
         taken = self._taken.setdefault((encoding, charsets), set())
-        for tag, token in file.elements.items():
-            if not _is_telling(tag, token.vr) or token.value == token.value_end:
-                continue
+        layout = file.layout
+        now: list[bytes] = []
+        spots: Iterable[Spot] = _telling(file.elements.values())
+        if layout is not None:
+            spots, now = self._latest.compare(layout, data, _telling_stretches(layout))
+        for tag, vr, start, first, end in spots:
             # The headers of a series are nearly equal: what was taken once is known by its bytes.
-            element = data[token.start : token.value_end]
+            element = data[start:end]
             if element in taken:
                 continue
+            self._element(tag, vr, data[first:end], encoding, charsets)
             if len(element) <= _SHORT:
                 taken.add(element)
-            self._element(tag, token.vr, data[token.value : token.value_end], encoding, charsets)
+        if layout is not None:
+            self._latest.keep(layout, now)
 
     def _element(self, tag: int, vr: str, value: bytes, encoding: Encoding, charsets: tuple[str, ...]) -> None:
         if tag & 0x10000 and vr in _BLOCK_VRS:

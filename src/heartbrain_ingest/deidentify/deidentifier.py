@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
@@ -16,16 +16,17 @@ from heartbrain_ingest.deidentify.dates import shifted
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_CLEAN, Identifiers, Matcher
 from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
 from heartbrain_ingest.deidentify.rules import Rules
+from heartbrain_ingest.deidentify.steps import Copied, Place, Recipe, Rulebook, Step, Stretch, recipe
 from heartbrain_ingest.deidentify.table import Action
 from heartbrain_ingest.dicom import DicomFile, DicomFileError, files
 from heartbrain_ingest.dicom.encoding import (
     IMPLICIT_LITTLE,
     PIXEL_DATA,
-    SPECIFIC_CHARACTER_SET,
     Encoding,
     EncodingError,
     Token,
 )
+from heartbrain_ingest.dicom.layouts import Layout
 from heartbrain_ingest.dicom.spectra import is_complex_numbers
 
 _NUMBERS: Final = re.compile(rb"[-+0-9.eE \\\0]*")
@@ -49,14 +50,14 @@ _SOP_INSTANCE: Final = 0x00080018
 _METHOD: Final = 0x00120063
 _METHOD_CODES: Final = 0x00120064
 _MOST_STAMPS: Final = 100
+#: Layouts of files for which it is remembered what to do.
+_MOST_RECIPES: Final = 64
 #: Longer elements, pixel data above all, are not copied before the file is put together.
 _LARGE: Final = 64 * 1024
 #: Bytes of values to remember; beyond it the memory is worth more than the time.
 _MEMORY: Final = 16 * 1024 * 1024
 #: What an entry takes beside its bytes.
 _OVERHEAD: Final = 300
-#: What stays of a private block whose creator is not known.
-_NOTHING: Final[dict[int, Action]] = {}
 _DUMMIES: Final = {
     "DA": b"19000101",
     "DT": b"19000101",
@@ -85,7 +86,9 @@ class _Session:
     cleaner: cleaning.TextCleaner
     csa: csa.CsaCleaner
     #: What was stamped, by what stood there before.
-    stamps: dict[tuple[_Place, bytes, bytes], dict[int, bytes]] = field(default_factory=dict)
+    stamps: dict[tuple[Place, bytes, bytes], dict[int, bytes]] = field(default_factory=dict)
+    #: What to do to the files of a layout; None where each has to be looked at.
+    recipes: dict[Layout, Recipe | None] = field(default_factory=dict)
     #: (action, place, element) to the element that stands for it, and the like for parts of values; None: it goes.
     known: dict[tuple[object, ...], bytes | None] = field(default_factory=dict)
     #: Bytes in it.
@@ -101,16 +104,7 @@ class _Session:
         return new
 
 
-@dataclass(frozen=True, eq=False)
-class _Place:
-    """How the text and the numbers around a value are written; one object for each way, so that it hashes fast."""
-
-    encoding: Encoding
-    #: Python names of the character sets.
-    charsets: tuple[str, ...]
-
-
-_place = lru_cache(maxsize=64)(_Place)
+place_of = lru_cache(maxsize=64)(Place)
 
 
 class Deidentifier:
@@ -120,8 +114,8 @@ class Deidentifier:
         self.rules = rules
         self.pseudonyms = pseudonyms
         self._sessions: dict[tuple[Subject, Identifiers], _Session] = {}
-        self._actions: dict[tuple[int, str], Action] = {}
-        self._handlers: dict[Action, Callable[[_Session, _Place, str, bytes], bytes | None]] = {
+        self._rulebook = Rulebook(rules.action, rules.private, place_of)
+        self._handlers: dict[Action, Callable[[_Session, Place, str, bytes], bytes | None]] = {
             Action.REMOVE: lambda *_: None,
             Action.EMPTY: lambda *_: b"",
             Action.DUMMY: lambda _s, _p, vr, _v: _DUMMIES.get(vr, b""),
@@ -159,9 +153,12 @@ class Deidentifier:
             A sequence in it can't be taken apart.
         """
         session = self._session(subject, identifiers)
-        place = _place(file.encoding, file.charsets)
+        place = place_of(file.encoding, file.charsets)
+        known = self._recipe(session, place, file)
+        tokens = [] if known else [file.elements[tag] for tag in sorted(file.elements)]
         try:
-            tokens = [file.elements[tag] for tag in sorted(file.elements)]
+            if known:
+                return self._follow(known, session, place, file)
             elements = dict(self._elements(session, place, file.data, tokens))
         except EncodingError as error:
             raise DicomFileError(f"a sequence is damaged: {error}") from error
@@ -187,48 +184,84 @@ class Deidentifier:
         return csa.CsaCleaner(self.rules.csa, cleaner, lambda protocol: self._clean_protocol(protocol, cleaner))
 
     def _elements(
-        self, session: _Session, place: _Place, data: bytes, tokens: Iterable[Token]
+        self, session: _Session, place: Place, data: bytes, tokens: Iterable[Token]
     ) -> list[tuple[int, bytes | memoryview]]:
         """Give tag and bytes of the elements that stand for those of a data set or an item, in their order."""
-        actions, known = self._actions, session.known
-        keep, remove = Action.KEEP, Action.REMOVE
-        creators: dict[int, dict[int, Action]] = {}
-        used: set[int] = set()
         parts: list[tuple[int, bytes | memoryview]] = []
-        for tag, vr, start, value, value_end, end, undefined in tokens:
-            if not tag & 0x10000:
-                action = actions.get((tag, vr)) or self._standard_action(tag, vr)
-            elif 0x10 <= tag & 0xFFFF <= 0xFF:  # noqa: PLR2004 - it reserves a block (PS3.5 section 7.8.1)
-                name = data[value:value_end].decode("latin-1").strip(" \0")
-                creators[(tag & 0xFFFF0000) | (tag & 0xFF) << 8] = self.rules.private(name, tag >> 16)
-                action = keep
-            else:
-                action = creators.get(tag & 0xFFFFFF00, _NOTHING).get(tag & 0xFF, remove)
-                if action is not remove:
-                    used.add(tag & 0xFFFFFF00)
-            if action is remove or tag & 0xFFFF == 0:  # group lengths are retired (PS3.5 section 7.2)
-                continue
-            if tag == SPECIFIC_CHARACTER_SET:
-                place = _place(place.encoding, files.charsets(data[value:value_end]))
-            if action is keep and (tag == PIXEL_DATA if undefined else not (value_end - value) & 1):
-                parts.append((tag, data[start:end] if end - start < _LARGE else memoryview(data)[start:end]))
-                continue
-            element = data[start:end]
-            key = (action, place, element)
-            if key in known:
-                new = known[key]
-            else:
-                new = self._changed(session, place, action, tag, vr, data[value:value_end])
-                session.remember(key, element, new)
-            if new is not None:
-                parts.append((tag, new))
-        unused = {(block & 0xFFFF0000) | (block >> 8 & 0xFF) for block in creators if block not in used}
-        if unused:
-            parts = [(tag, part) for tag, part in parts if tag not in unused]
+        for step in self._rulebook.steps(data, tokens, place):
+            token = step.token
+            if step.is_copied:
+                size = token.end - token.start
+                source = data if size < _LARGE else memoryview(data)
+                parts.append((token.tag, source[token.start : token.end]))
+            elif (new := self._made(session, data, step)) is not None:
+                parts.append((token.tag, new))
         return parts
 
+    def _made(self, session: _Session, data: bytes, step: Step) -> bytes | None:
+        """Give the element that stands for one that changes; None where it goes."""
+        (tag, vr, start, value, value_end, end, _), action, place, _ = step
+        element = data[start:end]
+        key = (action, place, element)
+        known = session.known
+        if key in known:
+            return known[key]
+        return session.remember(key, element, self._changed(session, place, action, tag, vr, data[value:value_end]))
+
+    # Files of which the layout is known.
+
+    def _recipe(self, session: _Session, place: Place, file: DicomFile) -> Recipe | None:
+        """Give what is to be done to a file laid out like this; None where it has to be looked at."""
+        layout = file.layout
+        if layout is None:
+            return None
+        if layout not in session.recipes:
+            if len(session.recipes) >= _MOST_RECIPES:
+                session.recipes.clear()
+            session.recipes[layout] = self._new_recipe(session, place, file)
+        return session.recipes[layout]
+
+    def _new_recipe(self, session: _Session, place: Place, file: DicomFile) -> Recipe | None:
+        pixels = file.elements.get(PIXEL_DATA)
+        # What was stamped before is looked at, and pixel data are cut where there are too many.
+        if {_METHOD, _METHOD_CODES} & file.elements.keys() or pixels is None or pixels.undefined:
+            return None
+        element = file.data[pixels.start : pixels.end]
+        if _pixels(file, element) is not element:
+            return None
+        tokens = [file.elements[tag] for tag in sorted(file.elements)]
+        steps = self._rulebook.steps(file.data, tokens, place)
+        return recipe(steps, self._stamps(session, place, b"", b""), _SOP_INSTANCE)
+
+    def _follow(self, known: Recipe, session: _Session, place: Place, file: DicomFile) -> bytes:
+        """Give the bytes of a new file, put together as for the others of its layout."""
+        data = file.data
+        view = memoryview(data)
+        parts: list[bytes | memoryview] = [b""]
+        for part in known.parts:
+            if isinstance(part, Stretch):
+                stretch = data[part.first : part.last]
+                if stretch != part.seen:
+                    part.made = b"".join(self._stretch(session, data, part))
+                    part.seen = stretch
+                parts.append(part.made)
+            else:
+                parts.append(view[part.first : part.last])
+        ends = {_SOP_INSTANCE: known.named.made if known.named else b"", _SOP_CLASS: _element(file, _SOP_CLASS)}
+        parts[0] = self._opening(file, ends, place)
+        return b"".join(parts)
+
+    def _stretch(self, session: _Session, data: bytes, stretch: Stretch) -> Iterator[bytes]:
+        for part in stretch.parts:
+            if isinstance(part, Step):
+                yield self._made(session, data, part) or b""
+            elif isinstance(part, Copied):
+                yield data[part.first : part.last]
+            else:
+                yield part
+
     def _changed(
-        self, session: _Session, place: _Place, action: Action, tag: int, vr: str, value: bytes
+        self, session: _Session, place: Place, action: Action, tag: int, vr: str, value: bytes
     ) -> bytes | None:
         """Give the whole element that stands for one; None where it goes."""
         new: bytes | None = value
@@ -236,40 +269,36 @@ class Deidentifier:
             new = self._handlers[action](session, place, vr, value)
         return None if new is None else place.encoding.element(tag, vr, new)
 
-    def _standard_action(self, tag: int, vr: str) -> Action:
-        action = self._actions[tag, vr] = self.rules.action(tag, vr)
-        return action
-
     # One method for each action; each is a pure function of the session and the bytes.
 
-    def _clean(self, session: _Session, place: _Place, _vr: str, value: bytes) -> bytes:
+    def _clean(self, session: _Session, place: Place, _vr: str, value: bytes) -> bytes:
         text = files.decoded(value, place.charsets)
         cleaned = cleaning.clean(text, session.matcher)
         return value if cleaned is text else encode_string(cleaned, list(place.charsets))
 
-    def _words(self, session: _Session, place: _Place, _vr: str, value: bytes) -> bytes:
+    def _words(self, session: _Session, place: Place, _vr: str, value: bytes) -> bytes:
         text = files.decoded(value, place.charsets)
         cleaned = self.rules.vocabulary.clean(cleaning.clean(text, session.matcher))
         return value if cleaned == text else encode_string(cleaned, list(place.charsets))
 
-    def _shift(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
+    def _shift(self, session: _Session, _place: Place, _vr: str, value: bytes) -> bytes:
         return b"\\".join(shifted(part, session.subject.days) for part in value.split(b"\\"))
 
-    def _remap(self, _session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
+    def _remap(self, _session: _Session, _place: Place, _vr: str, value: bytes) -> bytes:
         parts = value.decode("ascii", "replace").rstrip("\0 ").split("\\")
         new = "\\".join(map(self.pseudonyms.uid, parts)).encode("ascii")
         return value if new == value.rstrip(b"\0 ") else new
 
-    def _device(self, _session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
+    def _device(self, _session: _Session, _place: Place, _vr: str, value: bytes) -> bytes:
         return self.pseudonyms.device(value.decode("latin-1")).encode("ascii")
 
-    def _age(self, _session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
+    def _age(self, _session: _Session, _place: Place, _vr: str, value: bytes) -> bytes:
         found = _AGE.fullmatch(value.strip(b" \0"))
         if found is None:
             return value if re.fullmatch(rb"\d{3}[DWM]", value.strip(b" \0")) else b""
         return b"%03dY" % (_OLDEST + 1) if int(found[1]) > _OLDEST else value
 
-    def _number(self, session: _Session, _place: _Place, vr: str, value: bytes) -> bytes:
+    def _number(self, session: _Session, _place: Place, vr: str, value: bytes) -> bytes:
         if vr in _BINARY_NUMBERS or _NUMBERS.fullmatch(value):
             return value
         if vr not in _OPAQUE:
@@ -279,24 +308,24 @@ class Deidentifier:
             return b""
         return cleaning.blank(value, session.matcher)
 
-    def _contents(self, session: _Session, place: _Place, vr: str, value: bytes) -> bytes:
+    def _contents(self, session: _Session, place: Place, vr: str, value: bytes) -> bytes:
         if vr not in {"SQ", "UN"}:
             return b""
         # A sequence whose VR was not known is implicit (PS3.5 section 6.2.2).
-        inner = _place(IMPLICIT_LITTLE, place.charsets) if vr == "UN" else place
+        inner = place_of(IMPLICIT_LITTLE, place.charsets) if vr == "UN" else place
         return b"".join(
             inner.encoding.item(self._item(session, inner, value[first:last]))
             for first, last in inner.encoding.items(value)
         )
 
-    def _item(self, session: _Session, place: _Place, data: bytes) -> bytes:
+    def _item(self, session: _Session, place: Place, data: bytes) -> bytes:
         key = ("item", place, data)
         if key in session.known:
             return session.known[key] or b""
         parts = self._elements(session, place, data, place.encoding.tokens(data))
         return session.remember(key, data, b"".join(part for _, part in parts)) or b""
 
-    def _csa(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
+    def _csa(self, session: _Session, _place: Place, _vr: str, value: bytes) -> bytes:
         if not csa.is_csa(value):
             return self._protocol(session, _place, _vr, value)
         try:
@@ -304,34 +333,37 @@ class Deidentifier:
         except csa.CsaError:
             return b""
 
-    def _protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
+    def _protocol(self, session: _Session, _place: Place, _vr: str, value: bytes) -> bytes:
         return self._clean_protocol(value, session.cleaner)
 
     def _clean_protocol(self, value: bytes, cleaner: cleaning.TextCleaner) -> bytes:
         return protocols.clean_ascconv(value, self.rules.protocol_strings, self.rules.protocol_versions, cleaner)
 
-    def _spectrum(self, _session: _Session, place: _Place, vr: str, value: bytes) -> bytes | None:
+    def _spectrum(self, _session: _Session, place: Place, vr: str, value: bytes) -> bytes | None:
         # Bytes (OB) are in the order of the scanner, which is little in all that is known.
         little = place.encoding.little or vr != "OF"
         return value if vr in _BLOCKS and is_complex_numbers(value, little=little) else None
 
-    def _ge_protocol(self, session: _Session, _place: _Place, _vr: str, value: bytes) -> bytes:
+    def _ge_protocol(self, session: _Session, _place: Place, _vr: str, value: bytes) -> bytes:
         return protocols.clean_ge_protocol(
             value, self.rules.ge_protocol_drop, lambda text: cleaning.clean(text, session.matcher)
         )
 
     # What is added.
 
-    def _stamp(self, elements: dict[int, bytes | memoryview], session: _Session, place: _Place) -> None:
+    def _stamp(self, elements: dict[int, bytes | memoryview], session: _Session, place: Place) -> None:
         """Say who the subject is now and what was done (PS3.15 section E.1.1)."""
         method, codes = (_value(elements, tag, place.encoding) for tag in (_METHOD, _METHOD_CODES))
+        elements.update(self._stamps(session, place, method, codes))
+
+    def _stamps(self, session: _Session, place: Place, method: bytes, codes: bytes) -> dict[int, bytes]:
         key = (place, method, codes)
         stamp = session.stamps.get(key)
         if stamp is None:
             if len(session.stamps) > _MOST_STAMPS:
                 session.stamps.clear()
             stamp = session.stamps[key] = self._made_stamp(session.subject, place.encoding, method, codes)
-        elements.update(stamp)
+        return stamp
 
     def _made_stamp(self, subject: Subject, encoding: Encoding, earlier: bytes, items: bytes) -> dict[int, bytes]:
         label = subject.name.encode("ascii")
@@ -359,7 +391,7 @@ class Deidentifier:
             )
         }
 
-    def _opening(self, file: DicomFile, elements: dict[int, bytes | memoryview], place: _Place) -> bytes:
+    def _opening(self, file: DicomFile, elements: Mapping[int, bytes | memoryview], place: Place) -> bytes:
         """Give preamble and file meta group of the new file."""
         instance = _value(elements, _SOP_INSTANCE, place.encoding).rstrip(b"\0 ")
         if not instance and (old := file.meta_text(files.MEDIA_STORAGE_SOP_INSTANCE)):
@@ -375,6 +407,11 @@ class Deidentifier:
             files.IMPLEMENTATION_VERSION_NAME: version,
         }
         return files.opening({tag: value for tag, value in meta.items() if value})
+
+
+def _element(file: DicomFile, tag: int) -> bytes:
+    token = file.elements.get(tag)
+    return b"" if token is None else file.data[token.start : token.end]
 
 
 def _pixels(file: DicomFile, element: bytes | memoryview) -> bytes | memoryview:

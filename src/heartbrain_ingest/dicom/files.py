@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import cache
+from functools import cache, lru_cache
 from typing import BinaryIO, Final
 
 from heartbrain_ingest.dicom.encoding import (
@@ -21,7 +21,9 @@ from heartbrain_ingest.dicom.encoding import (
     Encoding,
     EncodingError,
     Token,
+    padded,
 )
+from heartbrain_ingest.dicom.layouts import Layout, Layouts, describe
 from heartbrain_ingest.errors import HeartbrainError
 
 #: The root of this software's class UID (PS3.7 annex D.3.3.2): a UUID made once, as a 2.25 UID.
@@ -109,17 +111,19 @@ class DicomFile:
     has_pixels: bool = False
     #: Whether the file ends within the header, see `read_header`.
     is_cut_short: bool = False
+    #: What it has in common with other files, if those are known.
+    layout: Layout | None = None
 
     def value(self, tag: int) -> bytes:
         """Give the bytes of an element; none where it is missing."""
         token = self.elements.get(tag)
-        return b"" if token is None else self.data[token.value : token.value_end]
+        return b"" if token is None else self.data[token[3] : token[4]]
 
     def text(self, tag: int) -> str:
         """Give the text of an element without padding; empty where it is missing."""
         value = self.value(tag)
-        names = () if is_plain(value) else self.charsets
-        return decoded(value, names).strip(" \0")
+        text = value.decode("ascii") if is_plain(value) else decoded(value, self.charsets)
+        return text.strip(" \0")
 
     def meta_text(self, tag: int) -> str:
         """Give a text of the file meta group without padding; empty where it is missing."""
@@ -211,9 +215,40 @@ class _Part(Enum):
     HEADER_START = auto()
 
 
+_layouts: Final = Layouts()
+
+
 def _parse(data: bytes, part: _Part = _Part.ALL) -> DicomFile:
+    layout = _layouts.find(part, data)
+    if layout is not None:
+        meta = {tag: data[first:last] for tag, first, last in layout.meta}
+        return DicomFile(
+            data, layout.body, meta, layout.syntax, layout.encoding, layout.elements, layout.has_pixels, layout=layout
+        )
+    file, head, tokens = _take_apart(data, part)
+    is_whole = file.data is data and data[128:_PREAMBLE] == b"DICM" and not file.is_cut_short
+    if is_whole and (part is not _Part.ALL or tokens[-1].end == len(data)) and _layouts.is_wanted(part, data):
+        layout = describe(
+            data,
+            meta=head,
+            tokens=tokens,
+            syntax=file.syntax,
+            encoding=file.encoding,
+            elements=file.elements,
+            has_pixels=file.has_pixels,
+            pixel_bytes=pixel_bytes(file),
+        )
+        if layout is not None:
+            _layouts.note(part, data, layout)
+    return file
+
+
+def _take_apart(data: bytes, part: _Part) -> tuple[DicomFile, list[Token], list[Token]]:
+    """Give a file, and the elements of its meta group and of the rest, each in the order of the file."""
     start = _PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0
-    meta, body = _read_meta(data, start)
+    head = _read_meta(data, start)
+    meta = {token.tag: data[token.value : token.value_end] for token in head}
+    body = head[-1].end if head else start
     syntax = meta.get(TRANSFER_SYNTAX, b"").decode("latin-1").strip(" \0")
     if syntax == _DEFLATED_UID:
         # Stored inflated: what deflate writes depends on its version, and the bytes must be the same each time.
@@ -236,24 +271,24 @@ def _parse(data: bytes, part: _Part = _Part.ALL) -> DicomFile:
         raise NotDicomError
     syntax = syntax if _fits(syntax, encoding) else _syntax(encoding)
     has_pixels = PIXEL_DATA in elements or _starts_pixels(encoding, data, end)
-    return DicomFile(data, body, meta, syntax, encoding, elements, has_pixels, is_cut_short)
+    return DicomFile(data, body, meta, syntax, encoding, elements, has_pixels, is_cut_short), head, tokens
 
 
 def _starts_pixels(encoding: Encoding, data: bytes, position: int) -> bool:
     return int.from_bytes(data[position : position + 2], "little" if encoding.little else "big") == _PIXEL_GROUP >> 16
 
 
-def _read_meta(data: bytes, start: int) -> tuple[dict[int, bytes], int]:
-    meta: dict[int, bytes] = {}
+def _read_meta(data: bytes, start: int) -> list[Token]:
+    found: list[Token] = []
     position = start
     # Some files write the meta group implicit, against PS3.10 section 7.1.
     code = data[start + 4 : start + 6]
     encoding = EXPLICIT_LITTLE if code.isalpha() and code.isupper() else IMPLICIT_LITTLE
     while data[position : position + 2] == b"\x02\x00":
         token = encoding.token(data, position, len(data))
-        meta[token.tag] = data[token.value : token.value_end]
+        found.append(token)
         position = token.end
-    return meta, position
+    return found
 
 
 def _encoding(syntax: str, data: bytes, start: int, *, announced: bool) -> Encoding:
@@ -299,6 +334,8 @@ def _check_pixels(file: DicomFile) -> None:
 
 def pixel_bytes(file: DicomFile) -> int:
     """Give the number of bytes of uncompressed pixel data that the header announces; 0 where it announces none."""
+    if file.layout is not None:
+        return file.layout.pixel_bytes
     rows, columns, bits = (_number(file, tag, 0) for tag in (_ROWS, _COLUMNS, _BITS_ALLOCATED))
     samples, frames = (_number(file, tag, 1) for tag in (_SAMPLES_PER_PIXEL, _NUMBER_OF_FRAMES))
     return (rows * columns * bits * samples * frames + 7) // 8
@@ -360,10 +397,24 @@ def opening(meta: Mapping[int, bytes]) -> bytes:
         Values of MediaStorageSOPClassUID, MediaStorageSOPInstanceUID, TransferSyntaxUID and
         ImplementationVersionName, where known.
     """
-    values = {0x00020001: b"\x00\x01", 0x00020012: IMPLEMENTATION_CLASS_UID, **meta}
-    group = b"".join(EXPLICIT_LITTLE.element(tag, _META_VRS[tag], value) for tag, value in sorted(values.items()))
-    length = EXPLICIT_LITTLE.element(0x00020000, "UL", struct.pack("<L", len(group)))
-    return b"".join((bytes(128), b"DICM", length, group))
+    others = tuple(sorted((tag, value) for tag, value in meta.items() if tag != MEDIA_STORAGE_SOP_INSTANCE))
+    instance = padded("UI", meta.get(MEDIA_STORAGE_SOP_INSTANCE, b""))
+    before, after = _around_instance(others, len(instance))
+    return b"".join((before, instance, after))
+
+
+@lru_cache(maxsize=256)
+def _around_instance(others: tuple[tuple[int, bytes], ...], length: int) -> tuple[bytes, bytes]:
+    """Give what stands before and behind the UID of the instance, of which each file has its own."""
+    values = {0x00020001: b"\x00\x01", 0x00020012: IMPLEMENTATION_CLASS_UID, **dict(others)}
+    if length:
+        values[MEDIA_STORAGE_SOP_INSTANCE] = bytes(length)
+    parts = {tag: EXPLICIT_LITTLE.element(tag, _META_VRS[tag], value) for tag, value in sorted(values.items())}
+    size = sum(map(len, parts.values()))
+    front = [part for tag, part in parts.items() if tag <= MEDIA_STORAGE_SOP_INSTANCE]
+    back = [part for tag, part in parts.items() if tag > MEDIA_STORAGE_SOP_INSTANCE]
+    head = b"".join((bytes(128), b"DICM", EXPLICIT_LITTLE.element(0x00020000, "UL", struct.pack("<L", size)), *front))
+    return head[: len(head) - length], b"".join(back)
 
 
 _META_VRS: Final = {
