@@ -96,8 +96,9 @@ def _spectrum(image: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     strongest = signal[int(np.argmax((np.abs(signal) ** 2).sum(axis=1)))]
     step = float(image.header["pixdim"][4]) or 1.0
     decaying = strongest * np.exp(-np.pi * _WIDENING * step * np.arange(points))
-    heights = np.abs(np.fft.fft(decaying, 2 * points))
-    return np.fft.fftfreq(2 * points, step), heights
+    heights: NDArray[np.float64] = np.abs(np.fft.fft(decaying, 2 * points))
+    frequencies: NDArray[np.float64] = np.fft.fftfreq(2 * points, step).astype(np.float64)
+    return frequencies, heights
 
 
 def _path(across: NDArray[np.int_], down: NDArray[np.int_]) -> str:

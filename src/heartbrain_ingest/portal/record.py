@@ -35,7 +35,7 @@ from heartbrain_ingest.portal.rights import may_change
 from heartbrain_ingest.portal.traces import Trace, draw_recording
 from heartbrain_ingest.portal.viewing import Viewer, roles_of, view_image, view_result
 
-_PICTURES = ("PlanesPicture", "MeanPicture", "TSNRPicture")
+_PICTURES = ("PlanesPicture", "MeanPicture", "TSNRPicture", "SpectrumPicture")
 PHYSIO_RULES = "physio.yml"
 
 

@@ -16,9 +16,9 @@ MOST_HOPS = 3
 MOST_COLUMNS = 12
 _SCALARS = frozenset({"TEXT", "DOUBLE", "INTEGER", "BOOLEAN", "DATETIME"})
 #: Pictures of a record, the best first; an analysis has one among its output.
-PICTURES = ("PlanesPicture", "MeanPicture", "TracePicture", "TSNRPicture")
+PICTURES = ("PlanesPicture", "MeanPicture", "TracePicture", "SpectrumPicture", "TSNRPicture")
 OUTPUT = "OutputFiles"
-_DRAWING = "TracePicture"
+_DRAWINGS = ("TracePicture", "SpectrumPicture")
 #: Shown without being asked for, in this order, where records have them.
 _LEADING = (
     *("Subject", "Session.Date", "Session.Age", "Function", "Status", "StatusMessage", "RequestTime"),
@@ -141,7 +141,7 @@ def make_rows(entities: Sequence[Any], columns: Sequence[str]) -> tuple[tuple[Co
             kinds=tuple(str(parent.name) for parent in entity.get_parents() if parent.name),
             cells=tuple(_cell(values, column, known, followed) for values, column in zip(row, shown, strict=True)),
             picture=_picture(entity),
-            is_drawn=_property(entity, _DRAWING) is not None,
+            is_drawn=any(_property(entity, drawing) is not None for drawing in _DRAWINGS),
         )
         for entity, row in zip(entities, found, strict=True)
     )

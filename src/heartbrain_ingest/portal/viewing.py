@@ -88,8 +88,9 @@ def view_result(result: Entity, archive: Path, model: Model, _: Translate) -> Vi
 
 
 def is_image(entity: Entity, model: Model) -> bool:
-    """Tell whether an entity is an image with a file."""
-    return model.is_below(entity.kind, "MRImage") and entity.reference("ImageFile") is not None
+    """Tell whether an entity is an image with a file; spectra have no planes to look at."""
+    is_one = model.is_below(entity.kind, "MRImage") and not model.is_below(entity.kind, "SpectroscopyImage")
+    return is_one and entity.reference("ImageFile") is not None
 
 
 def _view(image: Entity, results: Sequence[Entity], archive: Path, _: Translate) -> Viewer | None:
