@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from heartbrain_ingest import bids, lab
 from heartbrain_ingest.filesystem import EXPERIMENTAL_DATA, check_tree
+from heartbrain_ingest.issues import ISSUES
+from heartbrain_ingest.ledger import Ledger
+from heartbrain_ingest.settings import Settings
+from heartbrain_ingest.withheld import MARK
 
 
 @dataclass(kw_only=True)
@@ -57,10 +62,31 @@ class CheckResult:
         return lines
 
 
-def check_archive(
-    archive: Path, *, with_bids: bool = True, laboratory_rules: Path | None = None, withheld: Path | None = None
-) -> CheckResult:
-    """Check a whole archive.
+def check_site(settings: Settings, *, with_bids: bool = True) -> CheckResult:
+    """Check the archive of a site, what it withholds, and that all is there that the ledger knows.
+
+    Parameters
+    ----------
+    settings
+        The site.
+    with_bids
+        As in `check_archive`.
+    """
+    result = check_archive(settings.folders.archive, with_bids=with_bids)
+    _check_withheld(settings.withheld, result)
+    if settings.ledger.is_file():
+        ledger = Ledger(settings.ledger)
+        try:
+            _check_presence(ledger.stored_places(), settings, result)
+        finally:
+            ledger.close()
+    if any(settings.folders.archive.glob(f"{EXPERIMENTAL_DATA}/*/*/laboratory.tsv")):
+        _note_ranges(settings.rules("lab.yml"), result)
+    return result
+
+
+def check_archive(archive: Path, *, with_bids: bool = True) -> CheckResult:
+    """Check a whole archive for itself.
 
     Parameters
     ----------
@@ -68,23 +94,37 @@ def check_archive(
         The published tree.
     with_bids
         Whether to compose each project's BIDS dataset and run the BIDS validator over it.
-    laboratory_rules
-        `lab.yml`, whose unreviewed ranges are counted where the archive holds laboratory values.
-    withheld
-        Folder of the DICOM that is stored and not published, whose checksums are compared too.
     """
     result = CheckResult()
     result.problems += [f"{finding.place}: {finding.message}" for finding in check_tree(archive)]
     result.folders = sum(1 for _ in archive.glob("*/*/*/README.md"))
     for folder in session_folders(archive):
         _check_checksums(archive, folder, result)
-    if withheld is not None:
-        _check_withheld(withheld, result)
-    if laboratory_rules is not None and any(archive.glob(f"{EXPERIMENTAL_DATA}/*/*/laboratory.tsv")):
-        _note_ranges(laboratory_rules, result)
     if with_bids:
         _check_bids(archive, result)
     return result
+
+
+def _check_presence(places: Iterable[tuple[str, int]], settings: Settings, result: CheckResult) -> None:
+    """Name what is gone altogether: a folder once, or a file that no list of checksums in its folder misses."""
+    gone: Counter[tuple[str, str]] = Counter()
+    for place, count in places:
+        is_withheld = place.startswith(MARK)
+        root = settings.withheld if is_withheld else settings.folders.archive
+        path = root / place.removeprefix(MARK)
+        if path.is_file():
+            continue
+        # PROJECT/FOLDER/... there, and ExperimentalData/PROJECT/FOLDER/... here.
+        folder = root.joinpath(*path.relative_to(root).parts[: 2 if is_withheld else 3])
+        if not folder.is_dir():
+            path = folder
+        elif (path.parent / "SHA256SUMS").is_file():
+            continue
+        code, above = ("WITHHELD_GONE", root.parent) if is_withheld else ("PUBLISHED_GONE", root)
+        gone[code, path.relative_to(above).as_posix()] += count
+    for (code, name), count in sorted(gone.items()):
+        issue = ISSUES[code]
+        result.problems.append(f"{name}: {code}, {count} input files: {issue.meaning} {issue.action}")
 
 
 def _note_ranges(rules: Path, result: CheckResult) -> None:

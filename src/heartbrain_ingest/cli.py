@@ -213,19 +213,15 @@ def explain(ctx: click.Context, what: str, beside: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_context
 def check(ctx: click.Context, path: Path | None, bids: bool, as_json: bool) -> None:
-    """Check what is published: Standardized Filesystem, checksums, BIDS.
+    """Check what is published: Standardized Filesystem, checksums, BIDS, and that nothing is gone.
 
-    PATH is an archive; the site's own by default.
+    PATH is an archive; by default the site's own, compared with its ledger and with what it withholds.
 
     Example: heartbrain check
     """
-    from heartbrain_ingest.checks import check_archive
+    from heartbrain_ingest.checks import check_archive, check_site
 
-    settings = settings_of(ctx) if path is None else None
-    laboratory_rules = settings.rules("lab.yml") if settings else None
-    archive = path or settings_of(ctx).folders.archive
-    withheld = settings.withheld if settings else None
-    result = check_archive(archive, with_bids=bids, laboratory_rules=laboratory_rules, withheld=withheld)
+    result = check_archive(path, with_bids=bids) if path else check_site(settings_of(ctx), with_bids=bids)
     if as_json:
         click.echo(json.dumps(result.as_data(), indent=2))
     else:

@@ -225,6 +225,15 @@ ISSUES: dict[str, Issue] = {
         "The log's own clock disagrees with the sampling rate in crawler_config/physio.yml.",
         "Check the entry `rates` for this software version.",
     ),
+    # what is published, looked at again
+    "PUBLISHED_GONE": _warning(
+        "What the ledger knows as published is no more in the archive.",
+        "Put it back from a backup; without it the session can't be made again.",
+    ),
+    "WITHHELD_GONE": _warning(
+        "DICOM that is stored and not published (it shows a face) is no more in state/withheld.",
+        "Put it back from a backup; without it the session can't be made again from what is stored.",
+    ),
     # laboratory
     "LAB_UNREADABLE": _quarantine(
         "The table can't be opened or has no known header.", "Describe it in crawler_config/lab.yml."
@@ -281,6 +290,12 @@ ISSUES: dict[str, Issue] = {
     "INVALID_RESULT_TABLE": _warning(
         "A table of a result can't become records, or not all of it; the table itself is published.",
         "Correct the function (docs/howto-function.md, step 4) and run a new version of it.",
+    ),
+    "FUNCTION_UNAVAILABLE": _warning(
+        "A rule would ask for a function that the computing centre can't run at the moment; the log and "
+        "`heartbrain run --list` say why. Nothing was asked for.",
+        "Tell who runs the agent there, or switch the rule off in crawler_config/postprocessing.yml; the next run "
+        "asks by itself once the function can run.",
     ),
     "OLDER_REVISION": _warning(
         "The database knows a later revision of this session; the older one was not crawled again.", "Nothing."

@@ -230,6 +230,15 @@ class Ledger(LedgerFile):
             values["outcome"] = Outcome(values["outcome"])
             yield FileRow(**values)
 
+    def stored_places(self) -> Iterator[tuple[str, int]]:
+        """Give each file in which something is stored, as the ledger writes places, with how many files went there."""
+        cursor = self._connection.execute(
+            "SELECT substr(destination, 1, instr(destination || '!', '!') - 1) AS place, COUNT(*) FROM files"
+            " WHERE outcome IN (?, ?) AND destination IS NOT NULL GROUP BY place ORDER BY place",
+            PUBLISHED,
+        )
+        yield from ((row[0], row[1]) for row in cursor)
+
     def counts(self) -> Counter[tuple[str, str]]:
         """Count all files by (outcome, code)."""
         cursor = self._connection.execute("SELECT outcome, COALESCE(code, ''), COUNT(*) FROM files GROUP BY 1, 2")

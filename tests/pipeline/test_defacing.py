@@ -129,6 +129,32 @@ def test_check_compares_what_is_withheld_with_its_checksums(site: Site, defacing
     assert "0002_t1_mprage_tra.zip has another checksum than when it was published" in done.out
 
 
+def test_check_names_what_is_withheld_and_gone_with_a_code_and_what_to_do(
+    site: Site, defacing: Path, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "study", **FACE)
+    site.take_in(tmp_path / "study")
+    (name,) = _withheld(site)
+    shutil.rmtree(site.folder / "state" / "withheld")
+    done = site.run("check", "--no-bids", "--json")
+    assert done.code == 1
+    (problem,) = done.report["problems"]
+    folder = name.rpartition("/")[0]
+    assert problem.startswith(f"withheld/{folder}: WITHHELD_GONE, {SLICES} input files: DICOM that is stored")
+    assert "Put it back from a backup" in problem
+
+
+def test_check_names_a_published_folder_that_is_gone(site: Site, tmp_path: Path) -> None:
+    write_series(tmp_path / "study")
+    site.take_in(tmp_path / "study")
+    (session,) = site.sessions()
+    shutil.rmtree(session)
+    done = site.run("check", "--no-bids", "--json")
+    (problem,) = done.report["problems"]
+    assert problem.startswith(f"{session.relative_to(site.archive).as_posix()}: PUBLISHED_GONE, 4 input files: ")
+    assert done.code == 1
+
+
 def test_explain_tries_the_rules_on_what_is_withheld(site: Site, defacing: Path, tmp_path: Path) -> None:
     (path, *_) = write_series(tmp_path / "study", **FACE)
     site.take_in(tmp_path / "study")
