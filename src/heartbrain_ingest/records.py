@@ -90,6 +90,10 @@ class Records:
         from heartbrain_ingest.postprocessing.registration import register_by_rules  # noqa: PLC0415 - loads the client
 
         try:
-            self._report.requests = register_by_rules(self._settings)
+            waiting: dict[str, str] = {}
+            self._report.requests = register_by_rules(self._settings, waiting=waiting)
+            for rule, why in waiting.items():
+                log.warning("FUNCTION_UNAVAILABLE: %s: %s", rule, why)
+                self._report.warnings["FUNCTION_UNAVAILABLE"] += 1
         except HeartbrainError as error:
             log.warning("no requests made: %s", error)

@@ -11,7 +11,7 @@ import yaml
 
 from hpc_bridge.bucket import MemoryBucket
 from hpc_bridge.errors import DeniedError
-from hpc_bridge.offers import WITHDRAWN, publish_catalogue
+from hpc_bridge.offers import publish_catalogue
 from hpc_bridge.protocol import Description
 from tests.hpc_bridge.conftest import Clock
 from tests.hpc_bridge.site import Site
@@ -151,7 +151,7 @@ def test_where_nothing_may_be_deleted_the_entry_says_that_it_is_gone(
     agent = site.agent()
     agent.bucket = bucket.view(forbid)
     publish_catalogue(agent)
-    assert unavailable(bucket, "looks") == WITHDRAWN
+    assert entries(bucket)["looks/1"].is_withdrawn
 
 
 def test_of_two_agents_that_which_can_run_it_describes_it(

@@ -363,3 +363,22 @@ def test_two_visitors_who_run_at_the_same_moment_each_ask_under_their_own_name(
             asked = {(one.get_property("SubmittedBy").value, one.version.username) for one in found}
             name = list(visits)[number % 3]
             assert asked == (set() if name == "leo" else {(name, name)})
+
+
+def test_what_can_not_run_at_the_centre_is_shown_with_the_reason_and_not_offered(
+    clara: Visit, sample_site: SampleSite, anatomies: list[int]
+) -> None:
+    sample_site.centre.tick()
+    for language, said in (
+        (ENGLISH, ("2 functions can&#39;t run at the moment: why", "freesurfer is not there at the computing centre")),
+        (GERMAN, ("2 Funktionen laufen zurzeit nicht: warum", "freesurfer ist am Rechenzentrum nicht da")),
+    ):
+        page = Visit(sample_site.settings, **language).log_in("clara").get(f"/run?ids={anatomies[0]}").text
+        assert all(one in page for one in said), page
+        assert "function=freesurfer" not in page
+        assert "function=tissue-volumes" in page
+    asked = clara.get(f"/run?ids={anatomies[0]}&function=freesurfer").text
+    assert 'action="/run"' not in asked
+    refused = clara.post("/run", ids=str(anatomies[0]), function="freesurfer", token="t")
+    assert refused.status_code == 400
+    assert requests_of(clara, "freesurfer") == []

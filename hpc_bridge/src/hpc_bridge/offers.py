@@ -14,7 +14,7 @@ from hpc_bridge.digests import digest
 from hpc_bridge.errors import DeniedError, DocumentError
 from hpc_bridge.processes import run
 from hpc_bridge.protocol import Description, canonical, keys
-from hpc_bridge.protocol.documents import MAX_DOCUMENT_BYTES
+from hpc_bridge.protocol.documents import MAX_DOCUMENT_BYTES, WITHDRAWN
 
 if TYPE_CHECKING:
     from hpc_bridge.agent import Agent
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 #: The programs of the runtimes.
 RUNTIMES = {"charliecloud": "ch-run", "apptainer": "apptainer", "singularity": "singularity"}
-WITHDRAWN = "The computing centre does not offer this function any more."
 _CHECK_SECONDS = 20.0
 _LONGEST = 500
 
@@ -88,7 +87,7 @@ def _offer(agent: Agent, key: str, description: Description, stored: Description
 
 def _withdraw(agent: Agent, key: str, stored: Description) -> None:
     """Delete an entry; a store whose policy forbids that gets it with the reason that it is offered no more."""
-    if stored.unavailable == WITHDRAWN:
+    if stored.is_withdrawn:
         return
     try:
         agent.bucket.delete([key])

@@ -48,7 +48,7 @@ def run(
     Example: heartbrain run ivim --where "FIND DiffusionWeightedImage WITH NumberOfBValuesBelow200 >= 4" --dry-run
     """
     from heartbrain_ingest.postprocessing import bridge, registration
-    from heartbrain_ingest.postprocessing.catalogue import choose
+    from heartbrain_ingest.postprocessing.catalogue import look_up
 
     settings = settings_of(ctx)
     bridge.connect(settings)
@@ -58,7 +58,7 @@ def run(
         _show_list(catalogue, as_json=as_json)
         return
     if show:
-        _show_function(choose(catalogue, function, version), as_json=as_json)
+        _show_function(look_up(catalogue, function, version), as_json=as_json)
         return
     if (where is None) == (group is None):
         raise click.UsageError("say what to run it on: either --where or --group")
@@ -94,11 +94,16 @@ def _show_list(catalogue: list[Any], *, as_json: bool) -> None:
 
     offered = newest(catalogue)
     if as_json:
-        facts = [{"function": one.name, "version": one.version, "title": one.title} for one in offered.values()]
+        facts = [
+            {"function": one.name, "version": one.version, "title": one.title, "unavailable": one.unavailable or None}
+            for one in offered.values()
+        ]
         click.echo(json.dumps(facts, indent=2))
         return
     for name, one in sorted(offered.items()):
         click.echo(f"{name:24} {one.version:8} {one.title}")
+        if one.unavailable:
+            click.echo(f"{'':24} not at the moment: {one.unavailable}")
     if not offered:
         click.echo("No computing centre offers anything yet; docs/howto-hpc.md says how an agent is set up.")
 
@@ -108,6 +113,8 @@ def _show_function(one: Any, *, as_json: bool) -> None:
         click.echo(json.dumps(one.to_dict(), indent=2))
         return
     click.echo(f"{one.name} {one.version}: {one.title}")
+    if one.unavailable:
+        click.echo(f"Not at the moment: {one.unavailable}")
     for line in (one.description, f"Licence: {one.licence}" if one.licence else ""):
         if line:
             click.echo(line)

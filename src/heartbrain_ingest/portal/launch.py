@@ -67,6 +67,8 @@ class Offer:
     description: str
     fitting: tuple[int, ...]
     obstacles: tuple[Obstacle, ...]
+    #: Why nobody can run it at the moment.
+    unavailable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,8 +271,9 @@ def _offer(function: Description, records: Mapping[int, InputRecord], reader: In
         function=function,
         title=_(function.title),
         description=_(about) if about else "",
-        fitting=tuple(fitting),
+        fitting=() if function.unavailable else tuple(fitting),
         obstacles=tuple(_obstacles(found, _)),
+        unavailable=translate(function.unavailable, _) if fitting else "",
     )
 
 

@@ -90,7 +90,7 @@ _BY_HAND = re.compile(r"(Correct it and s|S)et the status to `retry`[^.]*\.")
 _HEAD = re.compile(r"^(Failed|The job failed|Refused): ")
 _STILL = re.compile(r"^(It is still at work, so it is not tried again\.).*", re.DOTALL)
 #: Of what is under way only this is news; the rest the words say already.
-_NEWS = re.compile(r"still at work|can't be believed|takes no more jobs|handed in again")
+_NEWS = re.compile(r"still at work|It waits until|can't be believed|takes no more jobs|handed in again")
 _OURS = frozenset(WORDS.values())
 #: Messages that say themselves what to do.
 _TELLS = re.compile(r"\b(ask|send|tell|correct|set|choose|try|is this)\b", re.IGNORECASE)
@@ -171,6 +171,19 @@ _KNOWN = (
     N_("The mask has another matrix than the series."),
     N_("The model needs at least four different b-values; the series has %(have)s."),
     N_("This function takes no parameters."),
+    # why a function can't run at the computing centre
+    N_("It can't run at the computing centre: %(why)s."),
+    N_("the image %(image)s is missing"),
+    N_("%(program)s is not installed there"),
+    N_("Its check at the computing centre ended with status %(status)s."),
+    N_("It waits until the computing centre can run it: %(why)s"),
+    N_(
+        "%(program)s is not there at the computing centre: use its container image, or write its folder into the file "
+        "%(file)s of the agent."
+    ),
+    N_(
+        "FreeSurfer's licence is missing: get one (free) from the FreeSurfer site and save it as %(file)s of the agent."
+    ),
     N_("The program ended with %(how)s; its last words are in stderr.txt."),
     N_("The batch job ended without writing its exit file (%(state)s)."),
     N_("The batch job ended without writing its exit file."),

@@ -14,7 +14,7 @@ from linkahead.queries import query
 from linkahead.utils.escape import escape_squoted_text
 
 from heartbrain_ingest.crawl.client import database_errors, db
-from heartbrain_ingest.postprocessing.errors import ParametersError, UnknownFunctionError
+from heartbrain_ingest.postprocessing.errors import ParametersError, UnavailableFunctionError, UnknownFunctionError
 from heartbrain_ingest.postprocessing.inputs import InputReader, InputRecord, job_names
 from heartbrain_ingest.postprocessing.linkahead_store import FUNCTION_TYPE
 from hpc_bridge.errors import ParameterError
@@ -22,12 +22,16 @@ from hpc_bridge.protocol import Description, canonical, fill
 
 
 def newest(catalogue: Iterable[Description]) -> dict[str, Description]:
-    """Give the newest version of each function."""
+    """Give the newest version of each function that can run; of one of which none can, the newest."""
     found: dict[str, Description] = {}
     for one in catalogue:
-        if one.name not in found or version_order(one.version) > version_order(found[one.name].version):
+        if one.name not in found or _rank(one) > _rank(found[one.name]):
             found[one.name] = one
     return found
+
+
+def _rank(one: Description) -> tuple[bool, tuple[tuple[int, int, str], ...]]:
+    return not one.unavailable, version_order(one.version)
 
 
 def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
@@ -37,7 +41,23 @@ def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def choose(catalogue: Iterable[Description], function: str, version: str = "") -> Description:
-    """Give a function's entry.
+    """Give the entry of a function that can run.
+
+    Raises
+    ------
+    UnknownFunctionError
+        When the computing centre does not offer it.
+    UnavailableFunctionError
+        When it can't run there at the moment.
+    """
+    found = look_up(catalogue, function, version)
+    if found.unavailable:
+        raise UnavailableFunctionError(f"{function}: {found.unavailable}")
+    return found
+
+
+def look_up(catalogue: Iterable[Description], function: str, version: str = "") -> Description:
+    """Give a function's entry, whether it can run at the moment or not.
 
     Raises
     ------

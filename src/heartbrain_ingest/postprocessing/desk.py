@@ -42,6 +42,8 @@ class LinkAheadDesk:
         ------
         NotSendableError
             In plain words.
+        UnavailableFunctionError
+            When the computing centre can't run the function at the moment.
         """
         if self._catalogue is None:
             self._catalogue = self._ask()

@@ -13,6 +13,10 @@ class UnknownFunctionError(HeartbrainError):
     """The computing centre does not offer this: `heartbrain run --list` shows what can be run."""
 
 
+class UnavailableFunctionError(HeartbrainError):
+    """The computing centre can't run this at the moment: tell who runs its agent what is missing."""
+
+
 class ParametersError(HeartbrainError):
     """The parameters do not fit the function: `heartbrain run FUNCTION --show` describes them."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from heartbrain_ingest.errors import DatabaseError, HeartbrainError
-from heartbrain_ingest.postprocessing.errors import NotSendableError
+from heartbrain_ingest.postprocessing.errors import NotSendableError, UnavailableFunctionError
 from heartbrain_ingest.postprocessing.requests import OF_STATE, WORDS, Request, Status
 from heartbrain_ingest.postprocessing.store import RequestStore
 from heartbrain_ingest.postprocessing.transports.base import JobStatus, Order, Outcome, Transport
@@ -116,7 +116,10 @@ class Desk(Protocol):
     """Checks and completes requests before they are sent."""
 
     def prepare(self, request: Request) -> Prepared:
-        """Give what is to be sent; NotSendableError when something is missing or does not fit."""
+        """Give what is to be sent.
+
+        NotSendableError when something is missing or does not fit, UnavailableFunctionError when it has to wait.
+        """
         ...
 
 
@@ -291,6 +294,11 @@ class Exchange:
         except NotSendableError as problem:
             if self._write(request, status=Status.REFUSED, message=problem.detail):
                 self._report.refused += 1
+            return
+        except UnavailableFunctionError as problem:
+            message = f"It waits until the computing centre can run it: {problem.detail}"
+            if request.message != message:
+                self._write(request, message=message)
             return
         name = self._job_of(request)
         # What is sent is written down before: the next exchange sends the same, whatever is newest then.

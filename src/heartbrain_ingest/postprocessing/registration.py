@@ -20,10 +20,16 @@ from heartbrain_ingest.postprocessing.catalogue import (
     choose,
     fill_parameters,
     function_number,
+    look_up,
     misfits,
     read_parameters,
 )
-from heartbrain_ingest.postprocessing.errors import BridgeSettingsError, ParametersError, UnknownFunctionError
+from heartbrain_ingest.postprocessing.errors import (
+    BridgeSettingsError,
+    ParametersError,
+    UnavailableFunctionError,
+    UnknownFunctionError,
+)
 from heartbrain_ingest.postprocessing.inputs import InputReader, InputRecord, job_names
 from heartbrain_ingest.postprocessing.linkahead_store import RECORD_TYPE
 from heartbrain_ingest.postprocessing.requests import WORDS, Status, request_name
@@ -358,8 +364,17 @@ def own_user_name() -> str:
     return getpass.getuser()
 
 
-def register_by_rules(settings: Settings, *, moment: datetime | None = None) -> dict[str, int]:
+def register_by_rules(
+    settings: Settings, *, moment: datetime | None = None, waiting: dict[str, str] | None = None
+) -> dict[str, int]:
     """Ask for what the rules in postprocessing.yml ask for; done again it asks for nothing.
+
+    Parameters
+    ----------
+    moment
+        When it is asked for  [default: now].
+    waiting
+        Takes, by rule, why what it would ask for can't be run at the moment; the next call tries again.
 
     Returns
     -------
@@ -379,6 +394,9 @@ def register_by_rules(settings: Settings, *, moment: datetime | None = None) -> 
     for rule in enabled:
         try:
             made[rule.name] = _apply_rule(settings, rule, catalogue, most=rules.at_most_per_run, now=now)
+        except UnavailableFunctionError as problem:
+            if waiting is not None:
+                waiting[rule.name] = problem.detail
         except (UnknownFunctionError, ParametersError):
             continue  # offered later, or elsewhere
     return {name: count for name, count in made.items() if count}
@@ -391,13 +409,15 @@ RULES_USER = "rules"
 def _apply_rule(
     settings: Settings, rule: RequestRule, catalogue: Sequence[Description], *, most: int, now: datetime
 ) -> int:
-    function = choose(catalogue, rule.function, rule.version)
+    function = look_up(catalogue, rule.function, rule.version)
     filled = fill_parameters(function, rule.parameters)
     conditions = f"({rule.condition}) AND " if rule.condition else ""
     inputs = find_inputs(
         f"FIND RECORD '{rule.record_type}' WITH {conditions}"
         f"NOT (REFERENCED BY {RECORD_TYPE} WITH Function='{rule.function}')"
     )
+    if inputs and function.unavailable:
+        raise UnavailableFunctionError(f"{rule.function}: {function.unavailable}")
     ready: list[Item] = []
     for start in range(0, len(inputs), _CHUNK):
         ready += preflight(

@@ -292,6 +292,10 @@ class OutputEntry(Document):
     title: Text = ""
 
 
+#: Why an entry is still there that its agent was not allowed to delete.
+WITHDRAWN = "The computing centre does not offer this function any more."
+
+
 class Description(Document):
     """What the RDM side may know of a function: `catalogue/<function>/<version>.json`."""
 
@@ -314,6 +318,11 @@ class Description(Document):
     unavailable: Annotated[Text, Field(description="why it can't run at the moment, in plain words; empty: it can")] = (
         ""
     )
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether its agent offers it no more and could not delete it."""
+        return self.unavailable == WITHDRAWN
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as a JSON object; what can run does not say so, as before there was a word for it."""

@@ -279,7 +279,7 @@ class BucketTransport:
                 description = Description.from_bytes(body)
             except DocumentError:
                 continue
-            if keys.catalogue(description.name, description.version) == entry.key:
+            if keys.catalogue(description.name, description.version) == entry.key and not description.is_withdrawn:
                 found.append(description)
         return found
 
