@@ -116,6 +116,15 @@ def test_a_grid_of_spectra_stands_where_its_corner_says(tmp_path: Path) -> None:
     assert (image.sidecar["MatrixSize"], image.sidecar["ScanningSequence"]) == ([4, 3, 1], "MRSI")
 
 
+def test_a_grid_of_spectra_is_found_by_its_size(site: Site, tmp_path: Path) -> None:
+    write(spectra.make_siemens(matrix=(4, 3, 1)), tmp_path / "study" / "csi.ima")
+    report = site.take_in(tmp_path / "study")
+    assert (report.exit_code, report.warnings) == (0, {})
+    assert len(_published(site, "_mrsi.nii.gz")) == 1
+    assert site.count("SpectroscopyImage WITH MatrixSize=4 AND MatrixSize=3 AND ScanningSequence=MRSI") == 1
+    assert site.count("SpectroscopyImage WITH ImageShape=4 AND VolumeAffineMatrix LIKE '[[*'") == 1
+
+
 def test_the_signal_of_water_that_philips_adds_becomes_a_record_of_its_own(site: Site, tmp_path: Path) -> None:
     water = spectra.make_signal(scale=9)
     write(spectra.make_standard(vendor="philips", signals=[SIGNAL, water]), tmp_path / "study" / "svs.dcm")

@@ -93,7 +93,7 @@ def clean_text(text: str) -> str:
 
 
 def _is_structure(value: object) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value))
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict | list) for each in value))
 
 
 def fit(value: object, wanted: PropertyType) -> Value:
