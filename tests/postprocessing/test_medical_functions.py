@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from linkahead.queries import query
+from linkahead.queries import count, query
 
+from heartbrain_ingest.postprocessing.errors import UnavailableFunctionError
 from tests.functions.test_freesurfer import STAND_IN
 from tests.postprocessing.conftest import Bridged, facts, requests, status
 
@@ -21,10 +22,8 @@ def test_a_segmentation_is_found_by_the_volume_of_a_region(bridged: Bridged, sha
     function = bridged.centre.home / "functions" / "freesurfer"
     (function / "place").write_text(f"{tmp_path / 'installed'}\n")
     bridged.centre.tick()
-    (name,) = bridged.request(function="freesurfer")
-    bridged.until_settled(name)
-    assert status(name)[0] == "failed"
-    assert "licence is missing" in status(name)[1]
+    with pytest.raises(UnavailableFunctionError, match="licence is missing"):
+        bridged.request(function="freesurfer")
 
     (function / "license.txt").write_text("a licence\n")
     bridged.centre.tick()
@@ -39,6 +38,9 @@ def test_a_segmentation_is_found_by_the_volume_of_a_region(bridged: Bridged, sha
     assert facts(result)["Inputs"] == [image.id]
     assert facts(result)["IntracranialVolume"] == pytest.approx(1420.434160521)
     assert facts(requests(name)[0])["Results"] == [result.id]
+    (row,) = query("FIND RegionMeasurement WITH atlas='aparc.a2009s' AND hemisphere=rh AND region='Pole_occipital'")
+    assert facts(row)["Result"] == result.id
+    assert count("COUNT RegionMeasurement WITH Result.Function.name=freesurfer") == 587
 
 
 def test_the_function_that_has_no_python_of_its_own_uses_the_one_that_the_settings_name(bridged: Bridged) -> None:
