@@ -90,6 +90,24 @@ def test_the_new_protocol_gets_its_bids_name_and_the_shipped_rules_hold(name: Ca
     assert name("t1_mprage_sag", (64, 64, 30)).naming.record_type == "T1WeightedImage"
 
 
+def test_what_the_site_states_is_in_the_sidecar_of_its_protocol(config: Path) -> None:
+    candidate = Candidate(
+        key="8/image",
+        series_uid="2.25.8",
+        series_number=8,
+        acquisition_time="10:00:00",
+        header={"SeriesDescription": "DWI AP", "Manufacturer": "Philips", "ImageType": ["ORIGINAL", "PRIMARY"]},
+        sidecar={"RepetitionTime": 2.0, "EchoTime": 0.08, "PhaseEncodingAxis": "j"},
+        shape=(64, 64, 30, 3),
+        voxel_size=(2.0, 2.0, 2.0),
+        b_values=(0, 500, 1000),
+    )
+    rules = load_naming_rules(config / "bids_rules.yml")
+    (image,) = name_session([candidate], rules, subject="K7Q2ABCD", session="20230504")
+    assert (image.metadata["PhaseEncodingDirection"], image.metadata["TotalReadoutTime"]) == ("j-", 0.0432)
+    assert image.metadata["StatedBy"] == ["site-philips-dwi-ap"]
+
+
 def test_the_new_kind_of_image_is_a_record_that_its_own_properties_find(
     name: Callable[..., NamedImage], config: Path, tmp_path: Path
 ) -> None:

@@ -234,6 +234,10 @@ ISSUES: dict[str, Issue] = {
         "DICOM that is stored and not published (it shows a face) is no more in state/withheld.",
         "Put it back from a backup; without it the session can't be made again from what is stored.",
     ),
+    "STATEMENT_CONTRADICTED": _warning(
+        "A statement in crawler_config/bids_rules.yml contradicts what the scanner wrote; the scanner's word stands.",
+        "Correct its `when`, or take the statement out.",
+    ),
     # laboratory
     "LAB_UNREADABLE": _quarantine(
         "The table can't be opened or has no known header.", "Describe it in crawler_config/lab.yml."

@@ -274,6 +274,7 @@ class SessionBuilder:
             owners[made.candidate.key].named.append(made)
             if made.naming.code:
                 self._built.warnings[made.naming.code] += 1
+            self._built.warnings.update(made.notes)
         name_archives(series)
 
     def _deface(self, series: list[Series]) -> list[Series]:

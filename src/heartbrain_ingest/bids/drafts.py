@@ -33,6 +33,8 @@ class Draft:
     #: File suffix -> text of a further file of the image.
     tables: dict[str, str] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
+    #: Issue codes of what is published all the same.
+    notes: tuple[str, ...] = ()
     #: Number of the set of images acquired together, within its family; 0 before it is known.
     run: int = 0
 

@@ -93,3 +93,5 @@ class NamedImage:
     b_table: bool = True
     #: Which requirements of BIDS the image does not meet, when it was moved out of the dataset for that.
     findings: tuple[str, ...] = ()
+    #: Issue codes of what is published all the same.
+    notes: tuple[str, ...] = ()

@@ -13,12 +13,13 @@ import yaml
 from heartbrain_ingest.bids.facts import FACTS, NAME_ENTITIES, describe
 from heartbrain_ingest.bids.model import UNCLASSIFIED, Candidate, Naming, Tried
 from heartbrain_ingest.bids.schema import RESOLVED_ENTITIES, BidsSchema, load_schema
-from heartbrain_ingest.bids.selectors import Evidence, Selector, nearest, parse_selector
+from heartbrain_ingest.bids.selectors import Evidence, Selector, check_keys, nearest, parse_selector
+from heartbrain_ingest.bids.statements import Stated, Statement, parse_statements, state
 from heartbrain_ingest.errors import RulesError
 from heartbrain_ingest.issues import ISSUES
 from heartbrain_ingest.yaml_model import QuickSafeLoader
 
-_TOP_KEYS = ("record_types", "ignored_words", "rules")
+_TOP_KEYS = ("record_types", "ignored_words", "statements", "rules")
 _RULE_KEYS = ("id", "note", "when", "set")
 _SET_KEYS = ("datatype", "suffix", "entities", "RecordType", "folder", "metadata", "ignore")
 #: `{number: "{group}"}` as the value of a metadata field: the filled text as a number.
@@ -76,6 +77,12 @@ class NamingRules:
 
     rules: tuple[Rule, ...]
     ignored_words: frozenset[str]
+    #: What the site knows of its protocols and no header tells.
+    statements: tuple[Statement, ...] = ()
+
+    def state(self, candidate: Candidate) -> Stated:
+        """Give what the site's statements add to the sidecar of an image."""
+        return state(candidate, describe(candidate, self.ignored_words), self.statements)
 
     def decide(self, candidate: Candidate) -> tuple[Naming, list[Tried]]:
         """Find the rule for an image.
@@ -116,7 +123,7 @@ def parse_naming_rules(data: Any, source: str = "rules") -> NamingRules:
     """Check the content of a rules file, already parsed from YAML (see `load_naming_rules`)."""
     if not isinstance(data, Mapping):
         raise RulesError(f"{source}: expected the keys {', '.join(_TOP_KEYS)}")
-    _check_keys(data, _TOP_KEYS, source)
+    check_keys(data, _TOP_KEYS, source)
     record_types = data.get("record_types")
     entries = data.get("rules")
     if not isinstance(record_types, list) or not isinstance(entries, list):
@@ -127,7 +134,11 @@ def parse_naming_rules(data: Any, source: str = "rules") -> NamingRules:
     ids = [rule.id for rule in rules]
     for name in sorted({name for name in ids if ids.count(name) > 1}):
         raise RulesError(f"{source}: two rules have the id {name!r}")
-    return NamingRules(rules, frozenset(str(word) for word in data.get("ignored_words") or ()))
+    return NamingRules(
+        rules,
+        frozenset(str(word) for word in data.get("ignored_words") or ()),
+        parse_statements(data.get("statements") or [], source),
+    )
 
 
 def make_label(text: str) -> str:
@@ -152,14 +163,14 @@ def _unclassified(candidate: Candidate, facts: Mapping[str, Any]) -> Naming:
 def _parse_rule(data: Any, place: str, record_types: list[str]) -> Rule:
     if not isinstance(data, Mapping):
         raise RulesError(f"{place}: expected the keys {', '.join(_RULE_KEYS)}")
-    _check_keys(data, _RULE_KEYS, place)
+    check_keys(data, _RULE_KEYS, place)
     for key in ("id", "when", "set"):
         if key not in data:
             raise RulesError(f"{place}: lacks {key!r}")
     sets = data["set"]
     if not isinstance(sets, Mapping):
         raise RulesError(f"{place}.set: expected the keys {', '.join(_SET_KEYS)}")
-    _check_keys(sets, _SET_KEYS, f"{place}.set")
+    check_keys(sets, _SET_KEYS, f"{place}.set")
     when = parse_selector(data["when"], f"{place}.when")
     ignore = sets.get("ignore")
     if ignore is not None:
@@ -269,12 +280,6 @@ def _fill_value(value: Any, values: Mapping[str, Any]) -> Any:
     except ValueError:
         return ""
     return int(number) if number.is_integer() else number
-
-
-def _check_keys(data: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
-    for key in data:
-        if key not in known:
-            raise RulesError(f"{place}: unknown key {key!r}; {nearest(str(key), known)}")
 
 
 def _place(entry: Any, index: int) -> str:

@@ -76,8 +76,8 @@ class BidsSchema:
     names: Mapping[tuple[str, str], Mapping[str, str]]
     #: (datatype, suffix) of images that have .bval and .bvec.
     with_b_table: frozenset[tuple[str, str]]
-    #: Every metadata field name.
-    metadata_names: frozenset[str]
+    #: Every metadata field: name -> definition.
+    metadata: Mapping[str, Mapping[str, Any]]
     #: What the schema requires at level error.
     requirements: tuple[Requirement, ...]
     #: Kind of image -> the requirements that may concern it; filled as kinds are met.
@@ -137,7 +137,7 @@ def load_schema() -> BidsSchema:
             for datatype in rule["datatypes"]
             for suffix in rule["suffixes"]
         ),
-        metadata_names=frozenset(entry["name"] for entry in schema["objects"]["metadata"].values()),
+        metadata={entry["name"]: entry for entry in schema["objects"]["metadata"].values()},
         requirements=tuple(_requirements(schema)),
     )
 

@@ -193,6 +193,19 @@ def parse_selector(data: Any, place: str) -> Selector:
     return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
 
+def check_keys(data: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
+    """Refuse a key that nobody knows.
+
+    Raises
+    ------
+    RulesError
+        It names the nearest known one.
+    """
+    for key in data:
+        if key not in known:
+            raise RulesError(f"{place}: unknown key {key!r}; {nearest(str(key), known)}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Word the hint at the known name that is most like the given one."""
     known = list(known)
@@ -246,7 +259,7 @@ def _check_field(name: str, place: str) -> None:
     elif source == "sidecar":
         from heartbrain_ingest.bids.schema import load_schema  # noqa: PLC0415 - only rules that name a sidecar field need it
 
-        known = keywords | _DCM2NIIX_FIELDS | load_schema().metadata_names
+        known = keywords | _DCM2NIIX_FIELDS | load_schema().metadata.keys()
     else:
         raise RulesError(f"{place}: unknown source {source!r}; fields are dicom.<keyword>, sidecar.<name> or a fact")
     if key not in known:

@@ -59,8 +59,10 @@ def name_session(
 
 
 def _draft(candidate: Candidate, rules: NamingRules) -> Draft:
+    stated = rules.state(candidate)
+    candidate = replace(candidate, sidecar={**candidate.sidecar, **stated.fields})
     naming, _ = rules.decide(candidate)
-    metadata = dict(naming.metadata)
+    metadata = {**naming.metadata, **stated.fields}
     if naming.datatype is not None and naming.folder is not None:
         # Required of every derived image (BIDS, common derivatives); no scanner takes the skull away.
         metadata.setdefault("SkullStripped", False)
@@ -76,6 +78,7 @@ def _draft(candidate: Candidate, rules: NamingRules) -> Draft:
         folder=naming.folder,
         code=naming.code,
         metadata=metadata,
+        notes=tuple(stated.codes),
     )
 
 
@@ -175,6 +178,7 @@ def _finish(draft: Draft, path: PurePosixPath, schema: BidsSchema) -> NamedImage
         tables=tables,
         b_table=draft.datatype is None or (draft.datatype, draft.suffix) in schema.with_b_table,
         findings=tuple(draft.findings),
+        notes=draft.notes,
     )
 
 
