@@ -126,8 +126,9 @@ def make_standard(
     dataset.AcquisitionContrast = "SPECTROSCOPY"
     if vendor == "uih":
         dataset.DeviceSerialNumber = "190042"
-        private = dataset.private_block(0x0065, "Image Private Header", create=True)
-        private.add_new(0x06, "DS", list(NORMAL))
+        dataset.add_new(0x006500FF, "LO", "Image Private Header")
+        dataset.add_new(0x0065FF06, "DS", list(NORMAL))
+        dataset.add_new(0x0065FF07, "OF", as_bytes(make_signal(scale=9)))
         dataset.EchoTime, dataset.RepetitionTime, dataset.FlipAngle = ECHO_TIME_MS, REPETITION_TIME_MS, 90.0
         dataset.SequenceName = "svs_press"
         dataset.ImagePositionPatient, dataset.ImageOrientationPatient = list(CENTRE), list(PLANE)

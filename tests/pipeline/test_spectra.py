@@ -175,6 +175,12 @@ def test_nothing_of_a_patient_in_the_private_headers_of_spectra_is_published(sit
     assert _stored(site, 10)[0x5600, 0x0020].value == spectra.as_bytes(SIGNAL.conj())
 
 
+def test_the_signal_of_water_that_united_imaging_hides_stays_in_the_stored_dicom(site: Site, tmp_path: Path) -> None:
+    write(spectra.make_standard(vendor="uih", SeriesDescription="svs"), tmp_path / "study" / "svs.dcm")
+    assert site.take_in(tmp_path / "study").exit_code == 0
+    assert _stored(site, 9)[0x0065, 0xFF07].value == spectra.as_bytes(spectra.make_signal(scale=9))
+
+
 def test_a_text_in_the_place_of_spectra_is_not_published(site: Site, tmp_path: Path) -> None:
     inbox = tmp_path / "study"
     write_series(inbox)

@@ -125,6 +125,8 @@ def _extension(header: Any, signal: NDArray[Any], suppressed: bool | None) -> by
         if extension.get_code() == _EXTENSION:
             content = json.loads(bytes(extension.get_content()).rstrip(b"\0 "))
     kept = {name: value for name, value in content.items() if name in _EXTENSION_FIELDS}
+    if not kept.get("InversionTime"):
+        kept.pop("InversionTime", None)
     if signal.ndim <= 4:  # noqa: PLR2004 - i, j, k, time
         kept.pop("dim_5", None)
     if suppressed is not None:
