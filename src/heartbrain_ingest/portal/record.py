@@ -22,6 +22,7 @@ from heartbrain_ingest.portal.ids import id_in_path
 from heartbrain_ingest.portal.laboratory import Course, follow
 from heartbrain_ingest.portal.lineage import Lineage, trace_record
 from heartbrain_ingest.portal.pages import Translate, logged_in, render, settings_of, translator
+from heartbrain_ingest.portal.previews import preview
 from heartbrain_ingest.portal.record_parts import (
     GivenFile,
     is_day,
@@ -46,8 +47,15 @@ class Words:
     model: Model
     translate: Translate
 
+    def heading(self, entity: Entity, known: Mapping[int, Entity], material: str = "") -> str:
+        """Give the heading of an entity's page: of a result of no kind of its own, what its function is called."""
+        function = known.get(entity.reference("Function") or 0)
+        if entity.kind == "AnalysisResult" and function is not None and function.text("FunctionTitle"):
+            return self.translate(function.text("FunctionTitle"))
+        return self.title(entity, material)
+
     def title(self, entity: Entity, material: str = "") -> str:
-        """Give the heading of an entity."""
+        """Give what an entity is called."""
         return record_words.title(entity, self.model, self.translate, material=material)
 
     def kind(self, entity: Entity) -> str:
@@ -116,6 +124,7 @@ def show_record(request: Request) -> Response:
         can_run=model.is_below(record.kind, "Acquisition") and may_change(visitor),
         viewer=viewer,
         comparisons=comparisons,
+        preview=preview(files, known, archive) if is_result and not comparisons else None,
         values=other_values(record),
         trace=trace,
         course=course,
