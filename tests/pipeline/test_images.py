@@ -46,7 +46,7 @@ def test_explain_shows_every_rule_that_was_tried_and_the_selector_that_failed(sa
     done = sample.site.run("explain", "0002_t1_mprage_sag_p2_iso.zip")
     lines = [line.strip() for line in done.out.splitlines()]
     rules = [line.split(":")[0].removeprefix("not ") for line in lines if line.startswith("not ")]
-    assert rules[:2] == ["derived-exponential-adc", "derived-adc"]
+    assert rules[:2] == ["spectra-water-reference", "spectra-grid"]
     assert {"localizer", "bold", "diffusion"} <= set(rules)
     assert "t1" not in rules
     assert any(
