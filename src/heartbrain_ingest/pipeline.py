@@ -460,6 +460,8 @@ class Run:
                 else (one[0], Outcome.QUARANTINED, code, None, one[4])
                 for one in settled
             ]
+            with self._ledger.transaction():
+                self._ledger.set_series(delivery, "", 0, code, {"places": [target]})
         if folder is None:
             with self._ledger.transaction():
                 self._ledger.settle_refused(settled)

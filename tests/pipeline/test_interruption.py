@@ -254,6 +254,34 @@ def test_with_a_ledger_from_an_older_backup_no_file_is_called_published_that_is_
     assert all((site.archive / place).is_file() for place in places)
 
 
+def test_after_a_restored_backup_a_session_that_was_kept_back_is_published_once_the_other_folder_is_out_of_the_way(
+    site: Site, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "study"
+    write_series(inbox / "a")
+    site.take_in(inbox)
+    backup = _backup_of_ledger(site)
+    write_series(inbox / "b", series=5)
+    site.take_in(inbox)
+    _restore_ledger(site, backup)
+    shutil.rmtree(inbox / "b")
+    write_series(inbox / "c", series=7)
+    site.take_in(inbox)
+    (taken,) = [folder for folder in site.sessions() if folder.name.endswith("_rev-2")]
+    told = site.run("quarantine", "explain", "TARGET_TAKEN").out
+    assert f"found in {taken.relative_to(site.archive).as_posix()}" in told
+    # As docs/howto-steward.md says.
+    taken.rename(tmp_path / taken.name)
+    assert site.run("quarantine", "release", "TARGET_TAKEN").out.startswith("4 files released")
+    report = site.take_in(inbox)
+    assert (report.published, report.exit_code) == ([taken.relative_to(site.archive).as_posix()], 0)
+    assert {row.outcome for row in site.files()} == {"converted"}
+    assert site.run("check", "--no-bids").code == 0
+    assert site.count("RECORD Session") == 1
+    assert sorted(path.name for path in taken.rglob("*.zip")) == ["0002_t1_mprage_tra.zip", "0007_t1_mprage_tra.zip"]
+    assert site.count("RECORD MRImage") == 2
+
+
 def test_a_run_that_was_killed_before_its_rename_does_not_take_another_folder_for_its_own(
     site: Site, tmp_path: Path
 ) -> None:
