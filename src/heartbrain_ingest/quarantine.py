@@ -147,7 +147,9 @@ def _group(
         needs_look=code in LOOKED_AT,
         files=tuple(row.id for row in rows),
         paths=tuple(row.path for row in rows) if with_files else (),
-        places=tuple(_places(ledger, delivery)) if delivery and code in {"LEAK", "REVISION_FAILED", "TARGET_TAKEN"} else (),
+        places=tuple(_places(ledger, delivery))
+        if delivery and code in {"LEAK", "REVISION_FAILED", "TARGET_TAKEN"}
+        else (),
         folder=str(folder) if folder and folder.is_dir() and code == "LEAK" else None,
         decisions=tuple(sorted(decided)),
     )
