@@ -16,6 +16,11 @@ Array = NDArray[np.float64]
 S0, F, D, D_STAR = range(4)
 NAMES: Final = ("S0", "f", "D", "D_star")
 COUNT: Final = 4
+#: Signals of so many standard deviations of the noise are far above it: the series is then exact to 5e-8.
+_FAR: Final = 6.0
+#: Of the mean magnitude and its slope, in powers of (noise / signal)^2.
+_SERIES: Final = (1.0, 1 / 2, 1 / 8, 3 / 16, 75 / 128)
+_SERIES_SLOPE: Final = (1.0, -1 / 2, -3 / 8, -15 / 16, -525 / 128)
 
 
 class Failure(IntEnum):
@@ -102,8 +107,23 @@ def signal_and_slopes(parameters: Array, b_values: Array, noise: Array | float =
 
 def _magnitude(value: Array, noise: Array | float) -> tuple[Array, Array]:
     """Give the mean magnitude of a signal with complex noise, and its derivative by the signal."""
-    x = (value / noise) ** 2 / 2
-    zero, one = i0e(x / 2), i1e(x / 2)
-    mean: Array = noise * np.sqrt(np.pi / 2) * ((1 + x) * zero + x * one)
-    slope: Array = np.sqrt(np.pi / 8) * value / noise * (zero + one)
+    # Far above the noise a few terms of the mean's asymptotic series are enough, and Bessel functions cost most.
+    square: Array = (noise / np.maximum(value, _FAR * noise)) ** 2
+    mean: Array = value * _polynomial(square, _SERIES)
+    slope: Array = _polynomial(square, _SERIES_SLOPE)
+    near = value < _FAR * noise
+    if np.any(near):
+        spread = np.broadcast_to(noise, value.shape)[near]
+        x = (value[near] / spread) ** 2 / 2
+        zero, one = i0e(x / 2), i1e(x / 2)
+        mean[near] = spread * np.sqrt(np.pi / 2) * ((1 + x) * zero + x * one)
+        slope[near] = np.sqrt(np.pi / 8) * value[near] / spread * (zero + one)
     return mean, slope
+
+
+def _polynomial(x: Array, factors: tuple[float, ...]) -> Array:
+    value = np.full(x.shape, factors[-1])
+    for factor in factors[-2::-1]:
+        value *= x
+        value += factor
+    return value

@@ -14,13 +14,15 @@ import numpy as np
 from heartbrain_functions.ivim import model
 from heartbrain_functions.ivim.model import COUNT, D_STAR, S0, Array, Bounds, D, F
 from heartbrain_functions.ivim.plain import fit_plain
-from heartbrain_functions.ivim.solver import Rows, Solution, least_squares
+from heartbrain_functions.ivim.solver import ITERATIONS, Rows, Solution, least_squares
 from heartbrain_functions.ivim.starting import GRID, grid_of, start_on_grid
 
 #: The population says nothing of S0.
 _LEARNED: Final = [F, D, D_STAR]
 _ROUNDS: Final = 12
 _SETTLED: Final = 1e-2
+#: Steps of a voxel in a round: the next round goes on from there.
+_STEPS: Final = 20
 #: The least spread of the population, in transformed coordinates: voxels are never all the same.
 _LEAST_VARIANCE: Final = 0.05**2
 #: Transformed coordinates stay within these.
@@ -83,7 +85,14 @@ def _limits(bounds: Bounds) -> tuple[Array, Array]:
 
 
 def most_probable(
-    data: Array, b_values: Array, bounds: Bounds, floor: Array, start: Array, population: Population
+    data: Array,
+    b_values: Array,
+    bounds: Bounds,
+    floor: Array,
+    start: Array,
+    population: Population,
+    *,
+    iterations: int = ITERATIONS,
 ) -> Solution:
     """Find the most probable transformed coordinates of each voxel from a start, (n, 4).
 
@@ -105,7 +114,9 @@ def most_probable(
         all_slopes[:, _LEARNED, measured:] = root
         return residual, all_slopes
 
-    return least_squares(evaluate, start, np.full(COUNT, -_LARGEST), np.full(COUNT, _LARGEST), size=_SIZE)
+    return least_squares(
+        evaluate, start, np.full(COUNT, -_LARGEST), np.full(COUNT, _LARGEST), size=_SIZE, iterations=iterations
+    )
 
 
 def start_near(data: Array, b_values: Array, bounds: Bounds, population: Population) -> Array:
@@ -139,7 +150,7 @@ def learn(data: Array, b_values: Array, bounds: Bounds, floor: Array) -> Populat
         noise=noise,
     )
     for _ in range(_ROUNDS):
-        found = most_probable(data, b_values, bounds, floor, free, population)
+        found = most_probable(data, b_values, bounds, floor, free, population, iterations=_STEPS)
         free = found.values
         spread = np.linalg.inv(found.information + 1e-9 * np.eye(COUNT))[:, 1:, 1:]
         center = free[:, _LEARNED].mean(axis=0)

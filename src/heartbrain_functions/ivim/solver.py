@@ -49,7 +49,9 @@ class Solution:
     converged: NDArray[np.bool_]
 
 
-def least_squares(evaluate: Evaluate, start: Array, low: Array, high: Array, size: float = 0.0) -> Solution:
+def least_squares(
+    evaluate: Evaluate, start: Array, low: Array, high: Array, *, size: float = 0.0, iterations: int = ITERATIONS
+) -> Solution:
     """Minimise the sum of squared residuals of each row.
 
     Parameters
@@ -60,6 +62,8 @@ def least_squares(evaluate: Evaluate, start: Array, low: Array, high: Array, siz
         (n, p).
     low, high
         (p,) limits.
+    iterations
+        So many steps at most.
     size
         Of parameters smaller than this a change counts as if they were this large; for coordinates that may be 0.
     """
@@ -74,7 +78,7 @@ def least_squares(evaluate: Evaluate, start: Array, low: Array, high: Array, siz
     converged = np.zeros(n, dtype=bool)
     tiny = np.finfo(float).tiny
     size = max(size, tiny)
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         if not len(active):
             break
         here = values[active]
