@@ -15,8 +15,10 @@ import yaml
 #: What the demo sets apart from what `hpc-bridge init` writes: small machines have few cores and little room.
 _CHANGES: Final = {"limits": {"free_bytes": 0, "jobs_at_once": 4}, "isolation": "best-effort"}
 _PATIENCE_SECONDS: Final = 600.0
-#: Between two rounds, so that they leave the processors to the jobs.
+#: Between two looks at the jobs, so that these have the processors.
 _PAUSE_SECONDS: Final = 1.0
+#: States in which a job is over for the centre.
+_OVER: Final = frozenset({"finished", "failed", "cancelled", "lost", "closed"})
 
 
 class Centre:
@@ -46,24 +48,24 @@ class Centre:
         (site / "state" / "bridge" / "default.agents").write_text(made["public_key"] + "\n", encoding="ascii")
         self.tick()
 
-    def tick(self) -> None:
-        """Let the agent do its next steps."""
-        self._agent("tick", "--json")
+    def tick(self) -> int:
+        """Let the agent do its next steps; give how many jobs were not over before."""
+        jobs = self._agent("tick", "--json")["jobs"]
+        return sum(count for state, count in jobs.items() if state not in _OVER)
 
     def work(self) -> int:
-        """Let site and agent take turns until nothing is open; give how many results came."""
+        """Let the site send, the agent work, and the site collect until nothing is open; give how many results came."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         finished = 0
         while True:
-            text = _output("heartbrain", "bridge", "--json", "--settings", str(self._settings))
-            report = json.loads(text)
+            report = json.loads(_output("heartbrain", "bridge", "--json", "--settings", str(self._settings)))
             finished += int(report["finished"])
             if not report["open"]:
                 return finished
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{report['open']} jobs are not over")
-            self.tick()
-            time.sleep(_PAUSE_SECONDS)
+            while self.tick():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{report['open']} jobs are not over")
+                time.sleep(_PAUSE_SECONDS)
 
     def _agent(self, *arguments: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(_output("hpc-bridge", *arguments, "--home", str(self._home)))

@@ -189,7 +189,7 @@ class Site:
         self._transports: dict[str, BucketTransport] = {}
         self._users = Users(self._routes)
         self._notes = Notes(notes_file(settings))
-        self._definitions = crawl.Definitions()
+        self._definitions: crawl.Definitions | None = None
 
     def exchange(self) -> BridgeReport:
         """Do one exchange on every route; a route that does not work does not stop the others.
@@ -249,6 +249,8 @@ class Site:
 
     def _crawl(self, folder: Path) -> object:
         settings = self._settings
+        # Here and not before: an exchange that brings no result does without the crawler, which takes a second to load.
+        self._definitions = self._definitions or crawl.Definitions()
         return crawl.crawl_delivery(
             folder,
             archive=settings.folders.archive,
