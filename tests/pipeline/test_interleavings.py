@@ -26,6 +26,7 @@ from heartbrain_ingest.settings import load_settings
 from tests.pipeline.identifying import Identifying, database_texts, file_texts, read_header
 from tests.pipeline.scans import make_slice, write
 from tests.pipeline.site import Site
+from tests.pipeline.test_recordings import write_pulse
 
 STORIES = int(os.environ.get("HEARTBRAIN_INTERLEAVINGS", "3"))
 RUNS = 6
@@ -120,8 +121,17 @@ class Story:
         with zipfile.ZipFile(self._place(), "w") as packed:
             packed.writestr("one", self._slice()[1])
 
+    def record(self) -> None:
+        """Let the log of a monitor arrive, which names the patient in its text."""
+        patient, name = self.chance.choice(PATIENTS)
+        path = self.inbox / f"{patient}_{self.chance.choice(DAYS)}" / f"{self.chance.randrange(10**6):06d}.puls"
+        write_pulse(path, f"10:{self.chance.randint(14, 17)}:00", self.chance.randint(5, 60))
+        text = path.read_text(encoding="ascii").replace("1 2 40 280 ", f"1 2 40 280 5002 Patient name: {name} 6002 ", 1)
+        path.write_text(text, encoding="ascii")
+
     def happen(self) -> None:
-        names = ("arrive", "arrive", "grow", "finish", "copy", "overwrite", "touch", "take_away", "junk", "pack")
+        usual = ("arrive", "arrive", "grow", "finish", "copy", "overwrite", "touch", "take_away", "junk", "pack")
+        names = (*usual, "record")
         for _ in range(self.chance.randint(1, 5)):
             name = self.chance.choice(names)
             self.told.append(name)
@@ -169,7 +179,7 @@ class Story:
         by_path = Counter(row.path for row in rows)
         assert max(by_path.values(), default=1) == 1
         assert {Path(stored_path(str(path.resolve()))) for path in self._files()} <= set(by_path)
-        assert {row.outcome for row in rows} <= {"converted", "ignored", "quarantined"}
+        assert {row.outcome for row in rows} <= {"converted", "stored", "ignored", "quarantined"}
         self._check_published()
         # What was published stays as it was.
         tree = self.site.tree()
@@ -180,18 +190,23 @@ class Story:
         ledger = self.site.ledger_rows("files")
         newest = {row["id"]: row["folder"] for row in self.site.ledger_rows("deliveries")}
         stored: defaultdict[int, set[str]] = defaultdict(set)
+        logs: defaultdict[int, list[str]] = defaultdict(list)
         for row in ledger:
             if row["outcome"] == "converted":
                 archive, _, member = row["destination"].partition("!")
                 assert archive.startswith(f"{newest[row['delivery']]}/")
                 stored[row["delivery"]].add(f"{archive}!{member}")
+            elif row["outcome"] == "stored":
+                logs[row["delivery"]].append(row["destination"])
         instances = Counter(row["instance"] for row in ledger if row["outcome"] == "converted")
         assert set(instances.values()) <= {1}, "an instance was published twice"
         for delivery, folder in newest.items():
             if folder is None:
                 continue
             members = set()
-            for path in (self.site.archive / folder).rglob("*.zip"):
+            recorded = (self.site.archive / folder).glob("sourcedata/physio/*_log.zip")
+            assert sorted(path.relative_to(self.site.archive).as_posix() for path in recorded) == sorted(logs[delivery])
+            for path in (self.site.archive / folder).glob("sourcedata/dicom/*.zip"):
                 with zipfile.ZipFile(path) as packed:
                     assert packed.testzip() is None
                     place = path.relative_to(self.site.archive).as_posix()
