@@ -16,6 +16,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from heartbrain_ingest.convert import convert_folder
+from heartbrain_ingest.physio import scan_duration
 from tests.pipeline import spectra
 from tests.pipeline.scans import make_slice, write, write_series
 from tests.pipeline.site import Site
@@ -279,3 +280,14 @@ def test_later_spectra_and_changed_rules_make_revisions(site: Site, tmp_path: Pa
     assert newest.parents[2].name.endswith("_rev-3")
     assert _image(newest).shape == (1, 1, 1, 512, 2)
     assert site.count("SpectroscopyImage WITH desc='own'") == 1
+
+
+def test_a_sum_of_many_measurements_took_as_long_as_all_of_them(tmp_path: Path) -> None:
+    write(spectra.make_siemens(), tmp_path / "in" / "0.dcm")
+    (image,) = convert_folder(tmp_path / "in", tmp_path / "out", 60.0).images
+    assert scan_duration(image.sidecar, volumes=1) == spectra.TRANSIENTS * spectra.REPETITION_TIME_MS / 1000
+
+
+def test_images_that_can_not_be_converted_are_not_said_to_be_spectra(tmp_path: Path) -> None:
+    write(make_slice(1, PixelData=None), tmp_path / "in" / "0.dcm")
+    assert convert_folder(tmp_path / "in", tmp_path / "out", 60.0).code == "NOT_CONVERTIBLE"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from heartbrain_ingest.convert.dcm2niix import Conversion, ConvertedImage, Dcm2niix
-from heartbrain_ingest.dicom import read
+from heartbrain_ingest.dicom import DicomFileError, read
 from heartbrain_ingest.dicom.spectra import CSA_NON_IMAGE_CLASS, holds_spectra
 
 if TYPE_CHECKING:
@@ -55,14 +55,21 @@ def convert_folder(source: Path, target: Path, timeout_s: float) -> Conversion:
         When the disk is full.
     """
     conversion = Dcm2niix(source=source, target=target, timeout_s=timeout_s).run()
+    if conversion.code in _INCONVERTIBLE and _is_of_spectra(source):
+        return replace(conversion, code="MR_SPECTROSCOPY")
     try:
-        if conversion.code in _INCONVERTIBLE and holds_spectra(read(min(source.iterdir()).read_bytes())):
-            return replace(conversion, code="MR_SPECTROSCOPY")
         return finish_spectra(conversion, source)
     except OSError:
         raise
     except Exception:  # noqa: BLE001 - damaged headers can raise anything from the parsers; the message may name a person
         return Conversion(images=(), code="MR_SPECTROSCOPY")
+
+
+def _is_of_spectra(folder: Path) -> bool:
+    try:
+        return holds_spectra(read(min(folder.iterdir()).read_bytes()))
+    except DicomFileError:
+        return False
 
 
 def finish_spectra(conversion: Conversion, source: Path) -> Conversion:

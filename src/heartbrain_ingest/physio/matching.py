@@ -210,8 +210,12 @@ def clock_notes(recording: Recording, matches: Sequence[Match]) -> tuple[str, ..
 def scan_duration(sidecar: Mapping[str, object], volumes: int) -> float | None:
     """Give how long an image took, in seconds, from its sidecar; None where that can't be told.
 
-    `AcquisitionDuration` of a single volume is that of the scan; of several it may be that of one of them.
+    `AcquisitionDuration` of a single volume is that of the scan; of several it may be that of one of them. Spectra are
+    sums of many measurements (`NumberOfTransients`), each as long as the repetition time.
     """
+    transients = sidecar.get("NumberOfTransients")
+    if isinstance(transients, int):
+        volumes = max(volumes, transients)
     repetition, whole = sidecar.get("RepetitionTime"), sidecar.get("AcquisitionDuration")
     steps = [float(one) for one in (repetition, whole) if isinstance(one, int | float) and one > 0]
     if not steps:
