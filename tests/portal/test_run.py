@@ -371,7 +371,7 @@ def test_what_can_not_run_at_the_centre_is_shown_with_the_reason_and_not_offered
     sample_site.centre.tick()
     for language, said in (
         (ENGLISH, ("2 functions can't run at the moment: why", "freesurfer is not there at the computing centre")),
-        (GERMAN, ("2 Funktionen laufen zurzeit nicht: warum", "freesurfer ist am Rechenzentrum nicht da")),
+        (GERMAN, ("2 Auswertungen sind zurzeit nicht möglich: warum", "freesurfer ist am Rechenzentrum nicht da")),
     ):
         page = Visit(sample_site.settings, **language).log_in("clara").get(f"/run?ids={anatomies[0]}").text
         assert all(one in page for one in said), page

@@ -26,6 +26,7 @@ _LEADING = (
     *("Analyte", "MeasuredValue", "ReferenceLow", "ReferenceHigh", "ReferenceFlag"),
     *("MeanRate", "SignalQuality", "OverlapFraction"),
     *("mean_f", "mean_D", "mean_Dstar", "GreyMatterVolume", "WhiteMatterVolume", "CSFVolume", "IntracranialVolume"),
+    *("volume", "area", "mean_thickness", "mean_contrast"),
     *("Left_Hippocampus_volume", "Right_Hippocampus_volume", "eTIV"),
     *("RepetitionTime", "EchoTime", "NumberOfVolumes", "MaximumBValue", "Images", "ManufacturersModelName"),
 )
