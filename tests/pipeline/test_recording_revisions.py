@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pybv
+import pydicom
 import pytest
 import yaml
 
@@ -300,6 +301,39 @@ def test_of_two_published_sessions_of_one_day_the_clock_of_the_stored_images_dec
     assert site.fates(inbox)[f"{DAY}/a.puls"] == ("stored", None)
     revisions = [folder for folder in site.sessions() if folder.name.endswith("_rev-2")]
     assert [beside(folder)["cardiac"]["StartTime"] for folder in revisions] == [1]
+
+
+@pytest.mark.shared_data
+def test_of_two_published_sessions_the_one_whose_stored_images_carry_the_uuid_of_a_late_log_gets_it(
+    site: Site, tmp_path: Path, shared_data: Path
+) -> None:
+    inbox = tmp_path / "inbox"
+    source = shared_data / "dicom" / "siemens_prisma_ve11_sefmap_ap_pa" / "dicom"
+    for number, way in enumerate(("AP", "PA"), start=7):
+        dataset = pydicom.dcmread(next(source.glob(f"*_{way}_*/*")))
+        dataset.StudyInstanceUID = f"1.2.826.0.1.{number}"
+        dataset.SeriesInstanceUID = f"1.2.826.0.1.{number}.2"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.{number}.2.1"
+        (inbox / way).mkdir(parents=True)
+        dataset.save_as(inbox / way / "1.dcm")
+    site.take_in(inbox)
+    shutil.rmtree(inbox)
+    assert len(site.sessions()) == 2
+    uuid = "fd9b3ad2-6f70-4e8e-b298-c9c2899ff2d2"  # that of the second session, while the clock is the first one's
+    ticks = 400 * (15 * 3600 + 24 * 60 + 30)
+    rows = "".join(f"{ticks + 2 * n}  PULS  {1000 + n % 200}\n" for n in range(4000))
+    inbox.mkdir(exist_ok=True)
+    log = inbox / f"Physio_20170920_152430_{uuid}_PULS.log"
+    head = f"UUID = {uuid}\nScanDate = 20170920_152430\nLogVersion = EJA_1\nLogDataType = PULS\nSampleTime = 2\n"
+    log.write_text(f"{head}ACQ_TIME_TICS CHANNEL VALUE SIGNAL\n{rows}", encoding="ascii")
+    report = site.take_in(inbox)
+    assert site.fates(inbox)[log.name] == ("stored", None)
+    (new,) = [site.archive / folder for folder in report.published]
+    sidecar = json.loads(next(new.rglob("*_epi.json")).read_text(encoding="utf-8"))
+    assert sidecar["WipMemBlock"].partition("||")[0] not in {"", uuid}
+    assert sidecar["PhaseEncodingDirection"] == "j"
+    named = [path for path in site.archive.rglob("*") if path.is_file() and uuid.encode() in path.read_bytes().lower()]
+    assert named == []
 
 
 def test_a_recording_that_fitted_two_people_is_cut_to_published_images_once_its_name_says_whose_it_is(

@@ -37,7 +37,7 @@ def read_biopac(path: Path) -> Log:
     return Log(source=source, signals=signals, clock=Clock.OWN, is_utc=True, day=day)
 
 
-def open_biopac(path: Path) -> Any:
+def open_biopac(path: Path, *, with_samples: bool = True) -> Any:
     """Give what the library reads of a file.
 
     Raises
@@ -49,7 +49,7 @@ def open_biopac(path: Path) -> Any:
 
     logging.getLogger("bioread").setLevel(logging.CRITICAL)  # what is wrong with a file is said by its code
     try:
-        return bioread.read_file(str(path))
+        return bioread.read_file(str(path), channel_indexes=None if with_samples else [])
     except Exception:  # noqa: BLE001 - a damaged file raises anything from the parser; the message may quote it
         raise RecordingError("PHYSIO_UNREADABLE", "the AcqKnowledge file can't be read") from None
 

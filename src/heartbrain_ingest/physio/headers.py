@@ -144,7 +144,7 @@ def _journal(path: Path) -> Iterator[str]:
     """Give the remarks of an AcqKnowledge file: journal, markers, names of channels, days of its markers."""
     from heartbrain_ingest.physio.biopac import open_biopac  # noqa: PLC0415 - loads numpy
 
-    content = open_biopac(path)
+    content = open_biopac(path, with_samples=False)
     yield str(content.journal or "")
     for marker in content.event_markers or ():
         yield str(marker.text or "")
