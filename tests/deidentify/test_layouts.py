@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
@@ -24,17 +25,10 @@ from tests.deidentify.conftest import SUBJECT, as_file, make_header
 IMAGES, DAMAGED = 12, 400
 
 
-class _Forgetful(Layouts):
-    """Remembers nothing: each file is taken apart by itself."""
-
-    def is_wanted(self, part: object, data: bytes) -> bool:  # noqa: ARG002 - as the other
-        return False
-
-
 @pytest.fixture
 def by_itself(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Give what makes every file be read as if it were the first."""
-    return lambda: monkeypatch.setattr(files, "_layouts", _Forgetful())
+    """Give what makes every file and every item be taken apart as if it were the first."""
+    return lambda: monkeypatch.setattr(Layouts, "find", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +55,26 @@ def image(number: int, **more: object) -> bytes:
     header.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0C, "IS", str(100 + number % 3))
     header.private_block(0x0021, "SOMEBODY", create=True).add_new(0x01, "LO", f"Doe {number:02d}")
     header.add_new(0x7FE00010, "OW", np.full(16, number, "<u2").tobytes())
+    return as_file(header)
+
+
+def enhanced(number: int = 0, frames: int = IMAGES) -> bytes:
+    """Give an enhanced image: each frame an item with a date, a UID, a name, a comment, and a sequence within."""
+    header = make_header(SOPInstanceUID=f"1.2.3.4.5.6.7.9.{1000 + number}", NumberOfFrames=frames)
+    items = []
+    for index in range(frames):
+        content, place, frame = Dataset(), Dataset(), Dataset()
+        content.FrameAcquisitionDateTime = f"202107151401{index:02d}.25"
+        content.FrameComments = f"Adler, frame {index:03d}"
+        content.StackID, content.InStackPositionNumber = "1", index + 1
+        place.ImagePositionPatient = [-100.0, 12.5, 10.0 + index]
+        frame.FrameContentSequence, frame.PlanePositionSequence = [content], [place]
+        frame.OperatorsName = f"Hudson^Martha{index:02d}"
+        frame.InstanceCreatorUID = f"1.2.840.113619.6.{10 + index}.4711.1234.{index + 10}"
+        frame.private_block(0x0019, "SOMEBODY", create=True).add_new(0x01, "LO", f"Adler {index:02d}")
+        items.append(frame)
+    header.PerFrameFunctionalGroupsSequence = items
+    header.add_new(0x7FE00010, "OW", bytes(2 * frames))
     return as_file(header)
 
 
@@ -113,6 +127,32 @@ def test_files_of_one_layout_are_cleaned_as_each_would_be_by_itself(
     alone = [Deidentifier(deidentifier.rules, deidentifier.pseudonyms) for _ in series]
     assert together == [own.deidentify(read(one), SUBJECT, identifiers) for own, one in zip(alone, series, strict=True)]
     assert not any(b"Doe" in one or b"Number" in one for one in together)
+
+
+def test_frames_of_one_layout_are_cleaned_as_each_would_be_by_itself(
+    deidentifier: Deidentifier, by_itself: Callable[[], None]
+) -> None:
+    file = read(enhanced())
+    identifiers = collected(file)
+    together = deidentifier.deidentify(file, SUBJECT, identifiers)
+    by_itself()
+    assert together == Deidentifier(deidentifier.rules, deidentifier.pseudonyms).deidentify(file, SUBJECT, identifiers)
+    assert b"Adler" not in together
+    assert b"Martha" not in together
+    frames = pydicom.dcmread(io.BytesIO(together)).PerFrameFunctionalGroupsSequence
+    assert [frame.PlanePositionSequence[0].ImagePositionPatient[2] for frame in frames] == [
+        10.0 + index for index in range(IMAGES)
+    ]
+
+
+def test_a_damaged_frame_is_not_taken_for_one_of_the_layout(
+    deidentifier: Deidentifier, by_itself: Callable[[], None]
+) -> None:
+    damaged = list(_damaged(enhanced()))
+    together = [judged(deidentifier, one) for one in damaged]
+    by_itself()
+    for one, expected in zip(damaged, together, strict=True):
+        assert judged(Deidentifier(deidentifier.rules, deidentifier.pseudonyms), one) == expected
 
 
 def test_every_name_in_files_of_one_layout_is_collected(by_itself: Callable[[], None]) -> None:

@@ -16,7 +16,18 @@ from heartbrain_ingest.deidentify.dates import shifted
 from heartbrain_ingest.deidentify.identifiers import SHORTEST_TO_CLEAN, Identifiers, Matcher
 from heartbrain_ingest.deidentify.pseudonyms import Pseudonyms, Subject
 from heartbrain_ingest.deidentify.rules import Rules
-from heartbrain_ingest.deidentify.steps import Copied, Place, Recipe, Rulebook, Step, Stretch, recipe
+from heartbrain_ingest.deidentify.steps import (
+    Copied,
+    Fixed,
+    ItemReader,
+    ItemRecipe,
+    Place,
+    Recipe,
+    Rulebook,
+    Step,
+    Stretch,
+    recipe,
+)
 from heartbrain_ingest.deidentify.table import Action
 from heartbrain_ingest.dicom import DicomFile, DicomFileError, files
 from heartbrain_ingest.dicom.encoding import (
@@ -26,7 +37,7 @@ from heartbrain_ingest.dicom.encoding import (
     EncodingError,
     Token,
 )
-from heartbrain_ingest.dicom.layouts import Layout
+from heartbrain_ingest.dicom.layouts import Layout, Layouts
 from heartbrain_ingest.dicom.spectra import is_complex_numbers
 
 _NUMBERS: Final = re.compile(rb"[-+0-9.eE \\\0]*")
@@ -89,6 +100,8 @@ class _Session:
     stamps: dict[tuple[Place, bytes, bytes], dict[int, bytes]] = field(default_factory=dict)
     #: What to do to the files of a layout; None where each has to be looked at.
     recipes: dict[Layout, Recipe | None] = field(default_factory=dict)
+    #: What to do to items of sequences, by the way they are written.
+    items: Layouts[ItemRecipe] = field(default_factory=Layouts)
     #: (action, place, element) to the element that stands for it, and the like for parts of values; None: it goes.
     known: dict[tuple[object, ...], bytes | None] = field(default_factory=dict)
     #: Bytes in it.
@@ -322,8 +335,32 @@ class Deidentifier:
         key = ("item", place, data)
         if key in session.known:
             return session.known[key] or b""
+        known = session.items.find(place, data)
+        made = None if known is None else self._follow_item(known, session, data)
+        if made is not None:
+            return made
+        if session.items.is_wanted(place, data):
+            reader = ItemReader(self._rulebook, data, lambda step: self._made(session, data, step))
+            new = reader.recipe(place)
+            if new is not None:
+                session.items.note(place, data, new)
         parts = self._elements(session, place, data, place.encoding.tokens(data))
         return session.remember(key, data, b"".join(part for _, part in parts)) or b""
+
+    def _follow_item(self, known: ItemRecipe, session: _Session, data: bytes) -> bytes | None:
+        """Give the bytes of a new item, put together as for others like it; None where a length is another one."""
+        parts: list[bytes] = []
+        for part in known.parts:
+            if isinstance(part, Copied):
+                parts.append(data[part.first : part.last])
+            elif isinstance(part, Fixed):
+                new = self._made(session, data, part.step) or b""
+                if len(new) != part.size:
+                    return None
+                parts.append(new)
+            else:
+                parts.append(part)
+        return b"".join(parts)
 
     def _csa(self, session: _Session, _place: Place, _vr: str, value: bytes) -> bytes:
         if not csa.is_csa(value):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from heartbrain_ingest.deidentify.table import Action
 from heartbrain_ingest.dicom.encoding import PIXEL_DATA, SPECIFIC_CHARACTER_SET, Encoding, Token
 from heartbrain_ingest.dicom.files import charsets
-from heartbrain_ingest.dicom.layouts import STRETCH, VARYING
+from heartbrain_ingest.dicom.layouts import STRETCH, VARYING, Pattern, fixed, pattern
 
 #: What stays of a private block whose creator is not known.
 _NOTHING: Final[dict[int, Action]] = {}
+#: Bytes of tag and length of an item (PS3.5 section 7.5.1).
+_ITEM_HEADER: Final = 8
 #: Longer elements that stay are never compared.
 _LONGEST: Final = 4096
 
@@ -163,3 +165,116 @@ def recipe(steps: Sequence[Step], added: Mapping[int, bytes], named: int) -> Rec
             last = Stretch(token.start, token.end, [own])
             found.append(last)
     return Recipe(tuple(found), alone)
+
+
+class Fixed(NamedTuple):
+    """A step whose result has the same number of bytes in each item that is laid out alike."""
+
+    step: Step
+    size: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ItemRecipe:
+    """How an item is put together whose sequences, elements and lengths are those of another one.
+
+    The frames of an enhanced image are such items (PS3.3 section C.7.6.16.1.2).
+    """
+
+    pattern: Pattern
+    #: One after the other: bytes to copy, elements to change, the headers of sequences and items.
+    parts: tuple[Copied | Fixed | bytes, ...]
+
+    def fits(self, data: bytes) -> bool:
+        """Say whether an item of the same length is laid out like this."""
+        return self.pattern.fits(data)
+
+
+class ItemReader:
+    """Makes the recipe of an item out of one that stands for those like it.
+
+    Parameters
+    ----------
+    rulebook
+        What the rules say.
+    changed
+        Gives the element that a step makes of one of the item; None where it goes.
+    """
+
+    def __init__(self, rulebook: Rulebook, data: bytes, changed: Callable[[Step], bytes | None]) -> None:
+        self._rulebook = rulebook
+        self._data = data
+        self._changed = changed
+        self._ranges: list[tuple[int, int]] = []
+
+    def recipe(self, place: Place) -> ItemRecipe | None:
+        """Give the recipe; None where lengths are undefined, or there is nothing to be gained."""
+        parts = self._parts(0, len(self._data), place)
+        common = None if parts is None else pattern(self._data, sorted(self._ranges))
+        return None if parts is None or common is None else ItemRecipe(common, tuple(_joined(parts)))
+
+    def _parts(self, first: int, last: int, place: Place) -> list[Copied | Fixed | bytes] | None:
+        data = self._data
+        tokens = place.encoding.tokens(data, first, last)
+        if any(token.undefined for token in tokens) or (tokens[-1].end if tokens else first) != last:
+            return None
+        self._ranges += fixed(tokens)
+        found: list[Copied | Fixed | bytes] = []
+        for step in self._rulebook.steps(data, tokens, place):
+            token = step.token
+            if step.is_copied:
+                found.append(Copied(token.start, token.end))
+            elif step.action is Action.CONTENTS and token.vr == "SQ":
+                inner = self._sequence(step)
+                if inner is None:
+                    return None
+                found.append(step.place.encoding.header(token.tag, token.vr, _size(inner)))
+                found += inner
+            else:
+                found.append(Fixed(step, len(self._changed(step) or b"")))
+        return found
+
+    def _sequence(self, step: Step) -> list[Copied | Fixed | bytes] | None:
+        found: list[Copied | Fixed | bytes] = []
+        encoding = step.place.encoding
+        position = step.token.value
+        for first, last in encoding.items(self._data, step.token.value, step.token.value_end):
+            # Before the first element of an item stand its tag and its length.
+            if first != position + _ITEM_HEADER:
+                return None
+            self._ranges.append((position, first))
+            inner = self._parts(first, last, step.place)
+            if inner is None:
+                return None
+            found.append(encoding.item(bytes(_size(inner)))[:_ITEM_HEADER])
+            found += inner
+            position = last
+        return found if position == step.token.value_end else None
+
+
+def _size(parts: Iterable[Copied | Fixed | bytes]) -> int:
+    sizes = (
+        len(part) if isinstance(part, bytes) else part.size if isinstance(part, Fixed) else part.last - part.first
+        for part in parts
+    )
+    return sum(sizes)
+
+
+def _joined(parts: Iterable[Copied | Fixed | bytes]) -> Iterator[Copied | Fixed | bytes]:
+    """Put neighbours together: what is the same in each item, and what is copied."""
+    waiting: Copied | bytes = b""
+    for part in parts:
+        if isinstance(part, bytes) and isinstance(waiting, bytes):
+            waiting += part
+        elif isinstance(part, Copied) and isinstance(waiting, Copied) and waiting.last == part.first:
+            waiting = Copied(waiting.first, part.last)
+        else:
+            if waiting != b"":
+                yield waiting
+            waiting = b""
+            if isinstance(part, Fixed):
+                yield part
+            else:
+                waiting = part
+    if waiting != b"":
+        yield waiting

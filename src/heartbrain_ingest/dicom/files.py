@@ -215,7 +215,7 @@ class _Part(Enum):
     HEADER_START = auto()
 
 
-_layouts: Final = Layouts()
+_layouts: Final[Layouts[Layout]] = Layouts()
 
 
 def _parse(data: bytes, part: _Part = _Part.ALL) -> DicomFile:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from heartbrain_ingest.dicom.encoding import SPECIFIC_CHARACTER_SET, Encoding, Token
 
@@ -42,12 +42,39 @@ _FIXED: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Pattern:
+    """What some bytes have in common with others: the same bytes at the same places."""
+
+    form: struct.Struct
+    expected: tuple[bytes, ...]
+
+    def fits(self, data: bytes) -> bool:
+        """Say whether some bytes, as many as those of the pattern, have that in common."""
+        return self.form.unpack_from(data) == self.expected
+
+
+def pattern(data: bytes, ranges: Iterable[tuple[int, int]]) -> Pattern | None:
+    """Give the pattern of what stands at some places, first and first byte behind each; None if there is too much.
+
+    The places are in their order; where one begins before the one before it ends, there is no pattern.
+    """
+    parts, position, size = ["="], 0, 0
+    for first, last in ranges:
+        size += last - first
+        if first < position or size > _LARGEST_FIXED:
+            return None
+        parts.append(f"{first - position}x{last - first}s")
+        position = last
+    form = struct.Struct("".join(parts))
+    return Pattern(form, form.unpack_from(data))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
 class Layout:
     """Where everything lies in files that are laid out alike; one object stands for all of them."""
 
-    heads: struct.Struct
-    expected: tuple[bytes, ...]
+    pattern: Pattern
     #: Tag, first byte and first byte behind the value, of the file meta group.
     meta: tuple[tuple[int, int, int], ...]
     #: First byte behind the file meta group.
@@ -63,26 +90,33 @@ class Layout:
 
     def fits(self, data: bytes) -> bool:
         """Say whether a file of the same size is laid out like this."""
-        return self.heads.unpack_from(data) == self.expected
+        return self.pattern.fits(data)
+
+
+class _Fitting(Protocol):
+    def fits(self, data: bytes) -> bool: ...
+
+
+_T = TypeVar("_T", bound=_Fitting)
 
 
 @dataclass(slots=True)
-class _Shelf:
+class _Shelf(Generic[_T]):
     """The layouts of one size, the latest first."""
 
-    layouts: list[Layout] = field(default_factory=list)
+    layouts: list[_T] = field(default_factory=list)
     #: How many more may be noted before one is of use: where no two files are alike, noting is a waste.
     credit: int = _CREDIT
 
 
-class Layouts:
-    """Remembers the layouts of the files that were read last."""
+class Layouts(Generic[_T]):
+    """Remembers the layouts of what was read last: of files, or of items of sequences."""
 
     def __init__(self) -> None:
         #: None where one file of that size came so far: it may be the only one.
-        self._shelves: dict[tuple[object, int], _Shelf | None] = {}
+        self._shelves: dict[tuple[object, int], _Shelf[_T] | None] = {}
 
-    def find(self, part: object, data: bytes) -> Layout | None:
+    def find(self, part: object, data: bytes) -> _T | None:
         """Give the layout of some bytes where it is known."""
         shelf = self._shelves.get((part, len(data)))
         if shelf is None:
@@ -106,7 +140,7 @@ class Layouts:
             shelf = self._shelves[key] = _Shelf()
         return shelf.credit > 0
 
-    def note(self, part: object, data: bytes, layout: Layout) -> None:
+    def note(self, part: object, data: bytes, layout: _T) -> None:
         """Remember the layout of a file."""
         shelf = self._shelves.get((part, len(data)))
         if shelf is not None:
@@ -215,19 +249,12 @@ def describe(
     """
     body = meta[-1].end if meta else _PREAMBLE + 4
     end = tokens[-1].end if tokens else body
-    parts = [(_PREAMBLE, _PREAMBLE + 4), *_fixed(meta), *_fixed(tokens), (end, min(end + 4, len(data)))]
-    if sum(last - first for first, last in parts) > _LARGEST_FIXED:
+    ranges = [(_PREAMBLE, _PREAMBLE + 4), *fixed(meta), *fixed(tokens), (end, min(end + 4, len(data)))]
+    heads = pattern(data, ranges)
+    if heads is None:
         return None
-    form, position = ["="], 0
-    for first, last in parts:
-        if first < position:
-            return None
-        form.append(f"{first - position}x{last - first}s")
-        position = last
-    heads = struct.Struct("".join(form))
     return Layout(
-        heads=heads,
-        expected=heads.unpack_from(data),
+        pattern=heads,
         meta=tuple((token.tag, token.value, token.value_end) for token in meta),
         body=body,
         syntax=syntax,
@@ -239,7 +266,7 @@ def describe(
     )
 
 
-def _fixed(tokens: Iterable[Token]) -> Iterable[tuple[int, int]]:
+def fixed(tokens: Iterable[Token]) -> Iterable[tuple[int, int]]:
     """Give first byte and first byte behind what two files must have in common, element by element."""
     for token in tokens:
         is_creator = token.tag & 0x10000 and 0x10 <= token.tag & 0xFFFF <= 0xFF  # noqa: PLR2004 - PS3.5 section 7.8.1
