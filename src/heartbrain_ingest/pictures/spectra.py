@@ -64,6 +64,8 @@ def draw_spectrum(image: Any) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" {size}>',
         f"<style>{_STYLE}</style>",
+        # Pages lay pictures on black.
+        f'<rect {size} fill="#fff"/>',
         f'<text x="{_LEFT}" y="20">{escape(f"{nucleus} magnitude, {unit}".strip())}</text>',
         f'<path class="line" d="{_path(across, down)}"/>',
         f'<rect class="frame" x="{_LEFT}" y="{_TOP}" width="{_RIGHT - _LEFT}" height="{_BOTTOM - _TOP}"/>',
