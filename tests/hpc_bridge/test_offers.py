@@ -121,6 +121,24 @@ def test_a_check_says_in_its_first_line_why_not(
     assert bool(found) == bool(reason)
 
 
+def test_of_a_function_in_a_container_only_a_check_that_names_the_image_is_asked(
+    agent_of: Callable[..., Site], bucket: MemoryBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "apptainer"
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    site = agent_of()
+    container = {"runtime": "apptainer", "image": "tool.sif"}
+    folder = put(site, check=["false"], container=container)
+    (folder / "tool.sif").touch()
+    publish_catalogue(site.agent())
+    assert unavailable(bucket, "looks") == ""
+    put(site, check=["/bin/sh", "-c", "echo not with $0; exit 1", "{image}"], container=container)
+    publish_catalogue(site.agent())
+    assert unavailable(bucket, "looks") == f"not with {folder / 'tool.sif'}"
+
+
 def test_what_is_taken_away_at_the_centre_goes_from_the_catalogue_at_the_next_tick(
     agent_of: Callable[..., Site], bucket: MemoryBucket
 ) -> None:

@@ -93,6 +93,17 @@ def test_an_agent_deletes_nothing_of_a_job_and_the_rdm_side_all(sides: tuple[S3B
     assert list(agent.listing("")) == []
 
 
+def test_an_agent_takes_a_function_out_of_the_catalogue_and_the_rdm_side_does_not(
+    sides: tuple[S3Bucket, S3Bucket],
+) -> None:
+    rdm, agent = sides
+    entry = keys.catalogue("ivim", "1.0")
+    agent.put(entry, b"{}")
+    assert refused(lambda: rdm.client.delete_object(Bucket=rdm.name, Key=f"{PREFIX}/{entry}"))
+    agent.delete([entry])
+    assert list(rdm.listing(keys.CATALOGUE_PREFIX)) == []
+
+
 def test_each_side_reads_what_the_other_wrote_and_can_probe(sides: tuple[S3Bucket, S3Bucket], tmp_path: Path) -> None:
     rdm, agent = sides
     rdm.put(keys.spec(JOB), b"specification")

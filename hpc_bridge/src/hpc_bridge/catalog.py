@@ -80,7 +80,8 @@ class Entry(_Part):
     check: tuple[str, ...] = Field(
         (),
         description="a quick command that says whether the function can run: status 0, or else a line with the reason; "
-        "it runs on the agent's machine without a container; `{python}`, `{function}` and `{image}` are filled in",
+        "it runs on the agent's machine without a container; `{python}`, `{function}` and `{image}` are filled in. "
+        "Of an entry with a container it runs only if it names `{image}`",
     )
     outputs: tuple[OutputEntry, ...] = ()
     environment: tuple[str, ...] = ()

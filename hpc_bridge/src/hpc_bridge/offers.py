@@ -38,7 +38,7 @@ def hindrance(function: Function, settings: AgentSettings) -> str:
     program = RUNTIMES.get(entry.container.runtime)
     if program and settings.scheduler.kind == "local" and shutil.which(program) is None:
         return f"It can't run at the computing centre: {program} is not installed there."
-    if not entry.check:
+    if not entry.check or (function.image and not any("{image}" in item for item in entry.check)):
         return ""
     places = {
         "{python}": settings.python or sys.executable,
@@ -57,7 +57,8 @@ def publish_catalogue(agent: Agent) -> None:
     functions = {keys.catalogue(*place): function for place, function in agent.catalogue.items()}
     wanted = sorted((key, function.digest, function.lack) for key, function in functions.items())
     slot = int(agent.clock().timestamp() / max(agent.settings.times.heartbeat_seconds, 1))
-    mark = f"{agent.settings.bucket.address} {slot} {digest(canonical(wanted))}"
+    about = [wanted, agent.settings.python, agent.settings.scheduler.kind]
+    mark = f"{agent.settings.bucket.address} {slot} {digest(canonical(about))}"
     if agent.desk.is_published(keys.CATALOGUE_PREFIX, mark):
         return
     stored = {entry.key: _stored(agent, entry.key) for entry in agent.bucket.listing(keys.CATALOGUE_PREFIX)}

@@ -176,6 +176,7 @@ _KNOWN = (
     N_("the image %(image)s is missing"),
     N_("%(program)s is not installed there"),
     N_("Its check at the computing centre ended with status %(status)s."),
+    N_("The agent's Python lacks this project: install it there, or use the function's image."),
     N_("It waits until the computing centre can run it: %(why)s"),
     N_(
         "%(program)s is not there at the computing centre: use its container image, or write its folder into the file "
