@@ -7,6 +7,7 @@ FreeSurfer's own. Standard library only, like `stats`.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
@@ -121,12 +122,22 @@ def to_tables(cells: list[Cell]) -> list[Table]:
         if table.units.setdefault(column, unit) != unit:
             column = f"{column}_in_{plain(unit) or 'no_unit'}"
             table.units[column] = unit
-        identity = (label, *key.values())
-        if identity not in rows:
-            rows[identity] = {name: text for name, text in key.items() if text}
-            table.rows.append(rows[identity])
-        rows[identity][column] = cell.value
+        _row_without(column, rows, table, key)[column] = cell.value
     return list(tables.values())
+
+
+def _row_without(column: str, rows: dict[tuple[str, ...], Row], table: Table, key: dict[str, str]) -> Row:
+    """Give the row of a key; a second row of the same name in FreeSurfer's table is a row of its own, `name 2`."""
+    *_, last = key
+    for number in itertools.count(1):
+        named = {**key, last: f"{key[last]} {number}"} if number > 1 else key
+        identity = (table.label, *named.values())
+        if identity not in rows:
+            rows[identity] = {name: text for name, text in named.items() if text}
+            table.rows.append(rows[identity])
+        if column not in rows[identity]:
+            return rows[identity]
+    raise AssertionError  # counting has no end
 
 
 def _place(cell: Cell, curvature_unit: str) -> tuple[str, str, dict[str, str], str, str]:

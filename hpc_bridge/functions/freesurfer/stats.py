@@ -51,9 +51,20 @@ class Cell:
     unit: str
 
 
-def read_all(folder: Path) -> list[Cell]:
-    """Read every table of a `stats` folder, in the order of the file names."""
-    return [cell for path in sorted(folder.glob("*.stats")) for cell in read_table(path)]
+def read_all(folder: Path, unread: list[str] | None = None) -> list[Cell]:
+    """Read every table of a `stats` folder, in the order of the file names.
+
+    The names of tables that can't be read go into `unread`; without it they raise ValueError.
+    """
+    cells = []
+    for path in sorted(folder.glob("*.stats")):
+        try:
+            cells += read_table(path)
+        except (KeyError, IndexError, ValueError):  # noqa: PERF203 - one bad table does not cost the others
+            if unread is None:
+                raise
+            unread.append(path.name)
+    return cells
 
 
 def read_table(path: Path) -> list[Cell]:
