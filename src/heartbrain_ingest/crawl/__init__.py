@@ -35,5 +35,5 @@ def __getattr__(name: str) -> object:
 
 def load() -> None:
     """Import what a crawl needs, so that it is there when the first one begins."""
-    for home in sorted(set(_HOMES.values())):
+    for home in ("converters", *sorted(set(_HOMES.values()))):
         importlib.import_module(f"heartbrain_ingest.crawl.{home}")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from caoscrawler import crawl as engine
 from caoscrawler.converters import ConverterValidationError
 from caoscrawler.crawl import SecurityMode
 from caoscrawler.scanner import (
@@ -99,13 +100,26 @@ def _collecting() -> Iterator[_Collector]:
 
 
 @contextlib.contextmanager
+def _undescribed() -> Iterator[None]:
+    if engine.logger.isEnabledFor(logging.DEBUG):
+        yield
+        return
+    describe, engine.show_record = engine.show_record, lambda _: ""
+    try:
+        yield
+    finally:
+        engine.show_record = describe
+
+
+@contextlib.contextmanager
 def _own_process_state() -> Iterator[None]:
     """Give caoscrawler a folder, an environment and a standard output of its own.
 
     It writes `crawler_update_cache.db` into the temporary folder, where another user's file would stop it; it takes
-    SHARED_DIR as a sign that it runs inside a server; and some of its parts print.
+    SHARED_DIR as a sign that it runs inside a server; and some of its parts print. It also describes each record that
+    it inserts for a log, a seventh of the time, whether or not anybody reads that log.
     """
-    with _PROCESS_STATE, tempfile.TemporaryDirectory(prefix="heartbrain-crawl-") as folder:
+    with _PROCESS_STATE, _undescribed(), tempfile.TemporaryDirectory(prefix="heartbrain-crawl-") as folder:
         shared = os.environ.pop("SHARED_DIR", None)
         before, tempfile.tempdir = tempfile.tempdir, folder
         try:
