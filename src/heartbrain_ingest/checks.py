@@ -50,7 +50,7 @@ class CheckResult:
             f"{self.folders} published folders follow the Standardized Filesystem"
             if not self.problems
             else f"{self.folders} published folders looked at",
-            f"{self.checksums} checksums of stored DICOM compared",
+            f"{self.checksums} checksums of stored DICOM and recordings compared",
         ]
         if self.datasets:
             lines.append(f"{self.datasets} BIDS datasets composed and validated")
@@ -148,6 +148,9 @@ def _check_checksums(archive: Path, folder: Path, result: CheckResult) -> None:
         result.problems.append(f"{place}: sourcedata/dicom/SHA256SUMS is missing")
         return
     _compare(listing, place, result)
+    recordings = folder / "sourcedata" / "physio" / "SHA256SUMS"
+    if recordings.is_file():
+        _compare(recordings, place, result)
 
 
 def _check_withheld(withheld: Path, result: CheckResult) -> None:

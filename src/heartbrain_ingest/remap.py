@@ -29,8 +29,8 @@ from heartbrain_ingest.settings import Settings
 log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
-#: What says how a folder was made, not what it holds.
-_MADE = frozenset({"certificate.json"})
+#: What says how a folder was made, or follows from the rest; not what it holds.
+_MADE = frozenset({"certificate.json", "sourcedata/physio/SHA256SUMS"})
 #: What a new revision says of itself.
 _OF_THE_REVISION = frozenset({"revisionOf", "responsible", "Revision", "Responsible"})
 

@@ -366,7 +366,7 @@ class SessionBuilder:
 
     def _write_recordings(self, series: list[Series]) -> None:
         # What was read as a part of another file needs not to be there once that one is stored.
-        parts = [row for row in self._recordings if row.outcome is Outcome.IGNORED and not _is_readable(Path(row.path))]
+        parts = [row for row in self._recordings if row.code == "PHYSIO_PART" and not _is_readable(Path(row.path))]
         self._settle(parts, Outcome.IGNORED, code="PHYSIO_PART")
         self._recordings = [row for row in self._recordings if row not in parts]
         if not self._recordings:
@@ -399,6 +399,10 @@ class SessionBuilder:
             place = f"{EXPERIMENTAL_DATA}/{self._plan.project}/{self._folder.name}"
             inside = result.stored.relative_to(self._folder).as_posix()
             self._settle([row], result.outcome, code=result.code, destination=f"{place}/{inside}")
+
+        stored = self._folder / "sourcedata" / "physio"
+        if stored.is_dir():
+            (stored / "SHA256SUMS").write_text(checksum_list(stored), encoding="utf-8")
 
     def _recording_source(self, row: FileRow) -> RecordingSource | None:
         """Say where a recording is to be read; None where it can't be and only its published tables are left."""

@@ -230,6 +230,25 @@ def test_recordings_published_before_logs_were_stored_are_carried_over_as_they_a
     assert (whole(new), beside(new)) == (whole(old), beside(old))
 
 
+def test_a_stored_log_that_is_damaged_is_named_by_check_and_makes_no_revision(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    write_bold(inbox)
+    write_pulse(inbox / DAY / "a.puls", "10:19:50", 40)
+    site.take_in(inbox)
+    shutil.rmtree(inbox)
+    assert site.run("check", "--no-bids").code == 0
+    (log,) = site.archive.rglob("*_log.zip")
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 1
+    log.write_bytes(content)
+    done = site.run("check", "--no-bids")
+    assert f"{log.name} has another checksum than when it was published" in done.out
+    change(site, margin=3.0)
+    tree = site.tree()
+    report, _ = remap(site)
+    assert (report.published, report.exit_code, site.tree()) == ([], 1, tree)
+
+
 # late ones
 
 
