@@ -237,11 +237,6 @@ def find(question: str, *, most: int, first: int = 0) -> Page:
     return Page(entities=entities, total=_total(answer, len(entities)))
 
 
-def find_ids(question: str, *, most: int) -> tuple[int, ...]:
-    """Give the ids of what a question finds."""
-    return tuple(one.id for one in find(question, most=most).entities)
-
-
 def read_model(visitor: Visitor) -> Model:
     """Give the RecordTypes that a visitor may see; asked for once in a while."""
     return visitor.cache.get("record types", _model, seconds=_MODEL_SECONDS)
