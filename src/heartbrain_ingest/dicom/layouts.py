@@ -18,8 +18,8 @@ _PREAMBLE: Final = 128
 #: Sequences of undefined length are parts of a layout as a whole, up to this number of bytes in all.
 _LARGEST_FIXED: Final = 16 * 1024
 #: Layouts for each size of a file, sizes, and layouts of which the latest file is kept in mind.
-_MOST: Final = 8
-_MOST_SIZES: Final = 256
+_MOST: Final = 6
+_MOST_SIZES: Final = 64
 _MOST_LATEST: Final = 64
 #: Bytes of a stretch of elements: so many that few comparisons do, so few that most are the same in the next file.
 STRETCH: Final = 384
