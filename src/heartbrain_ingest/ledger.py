@@ -416,7 +416,8 @@ class Ledger(LedgerFile):
         return [row[0] for row in self._connection.execute("SELECT content FROM identifiers WHERE key = ?", (key,))]
 
     def add_folder(self, delivery: int, path: str, made_with: str | None = None) -> None:
-        """Note a published folder: it is the delivery's next revision."""
+        """Note a published folder: it is the delivery's next revision, and what kept the delivery back is over."""
+        self._connection.execute("DELETE FROM series WHERE delivery = ? AND uid = ''", (delivery,))
         self._connection.execute(
             "UPDATE deliveries SET folder = ?, revision = revision + 1 WHERE id = ?", (path, delivery)
         )

@@ -238,6 +238,7 @@ def _series_lines(
         lines.append(f"fidelity check: {report['fidelity']}" + (f" ({differing})" if differing else ""))
     for image in report.get("images", []):
         lines.append(f"rule {image['rule']} -> {image['path']} ({image['record_type']})")
+        lines += [f"  stated by {name}" for name in image.get("stated", [])]
         lines += _code_lines(image["code"])
         lines += [f"  {finding}" for finding in image.get("findings", [])]
         lines += [f"  {line}" for line in tried(image)]

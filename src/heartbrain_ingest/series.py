@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heartbrain_ingest import workers
-from heartbrain_ingest.bids import Candidate, NamedImage
+from heartbrain_ingest.bids import STATED_BY, Candidate, NamedImage
 from heartbrain_ingest.filesystem import safe_label
 from heartbrain_ingest.ledger import FileRow
 from heartbrain_ingest.papers import PublishedSeries
@@ -98,6 +98,7 @@ class Series:
                 "record_type": named.naming.record_type,
                 "code": named.naming.code,
                 "findings": list(named.findings),
+                "stated": list(named.metadata.get(STATED_BY, ())),
             }
             for named in self.named
         ]

@@ -277,6 +277,7 @@ def test_after_a_restored_backup_a_session_that_was_kept_back_is_published_once_
     assert (report.published, report.exit_code) == ([taken.relative_to(site.archive).as_posix()], 0)
     assert {row.outcome for row in site.files()} == {"converted"}
     assert site.run("check", "--no-bids").code == 0
+    assert "TARGET_TAKEN" not in site.run("explain", taken.name).out
     assert site.count("RECORD Session") == 1
     assert sorted(path.name for path in taken.rglob("*.zip")) == ["0002_t1_mprage_tra.zip", "0007_t1_mprage_tra.zip"]
     assert site.count("RECORD MRImage") == 2

@@ -39,4 +39,5 @@ def test_an_axis_without_polarity_is_a_property_and_a_statement_adds_the_polarit
     sidecar = json.loads(path.read_text(encoding="utf-8"))
     assert (sidecar["PhaseEncodingDirection"], sidecar["StatedBy"]) == ("j-", ["site-rest-ap"])
     assert "_dir-AP_" in path.name
+    assert "stated by site-rest-ap" in site.run("explain", path.name.replace(".json", ".nii.gz")).out
     assert site.count("BOLDImage WITH PhaseEncodingDirection = j- AND StatedBy = 'site-rest-ap'") == 1
