@@ -6,12 +6,8 @@ client's cache before and after. What defines records does not change while reco
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from typing import Any
 
-import caoscrawler.crawl
 from caoscrawler.crawl import Crawler
 from linkahead.common.models import Container
 from linkahead.queries import ClientQueryCache, find, query_from_name
@@ -65,34 +61,3 @@ class InformedCrawler(Crawler):  # type: ignore[misc]  # caoscrawler has no type
         """Do what comes first after the crawler has emptied the cache."""
         self._definitions.fill()
         Crawler.execute_parent_updates_in_list(*args, **kwargs)
-
-    def execute_inserts_in_list(self, *args: Any, **kwargs: Any) -> None:
-        """Insert, without the texts for a log that nobody keeps."""
-        with _unshown():
-            Crawler.execute_inserts_in_list(*args, **kwargs)
-
-    def execute_updates_in_list(self, *args: Any, **kwargs: Any) -> None:
-        """Update, without the texts for a log that nobody keeps."""
-        with _unshown():
-            Crawler.execute_updates_in_list(*args, **kwargs)
-
-
-@contextlib.contextmanager
-def _unshown() -> Iterator[None]:
-    """Keep caoscrawler from writing out every record with all that it refers to.
-
-    It does so for its debug log whatever the log's level: of 600 rows of one result that was nine tenths of the time.
-    """
-    if logging.getLogger(caoscrawler.crawl.__name__).isEnabledFor(logging.DEBUG):
-        yield
-        return
-    before = caoscrawler.crawl.show_record
-    caoscrawler.crawl.show_record = _as_nothing
-    try:
-        yield
-    finally:
-        caoscrawler.crawl.show_record = before
-
-
-def _as_nothing(record: Any) -> str:  # noqa: ARG001 - stands in for caoscrawler's
-    return ""
