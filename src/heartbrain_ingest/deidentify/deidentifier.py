@@ -62,7 +62,7 @@ _METHOD: Final = 0x00120063
 _METHOD_CODES: Final = 0x00120064
 _MOST_STAMPS: Final = 100
 #: Layouts of files for which it is remembered what to do.
-_MOST_RECIPES: Final = 64
+_MOST_RECIPES: Final = 200
 #: Longer elements, pixel data above all, are not copied before the file is put together.
 _LARGE: Final = 64 * 1024
 #: Bytes of values to remember; beyond it the memory is worth more than the time.

@@ -17,10 +17,11 @@ from heartbrain_ingest.dicom.encoding import SPECIFIC_CHARACTER_SET, Encoding, T
 _PREAMBLE: Final = 128
 #: Sequences of undefined length are parts of a layout as a whole, up to this number of bytes in all.
 _LARGEST_FIXED: Final = 16 * 1024
-#: Layouts for each size of a file, sizes, and layouts of which the latest file is kept in mind.
+#: Layouts for each size of a file, sizes, layouts in all (40 kB each), and those of which the latest file is kept.
 _MOST: Final = 6
-_MOST_SIZES: Final = 64
-_MOST_LATEST: Final = 64
+_MOST_SIZES: Final = 4096
+_MOST_LAYOUTS: Final = 400
+_MOST_LATEST: Final = 200
 #: Bytes of a stretch of elements: so many that few comparisons do, so few that most are the same in the next file.
 STRETCH: Final = 384
 #: Layouts that may be noted before the first of them is of use.
@@ -115,6 +116,7 @@ class Layouts(Generic[_T]):
     def __init__(self) -> None:
         #: None where one file of that size came so far: it may be the only one.
         self._shelves: dict[tuple[object, int], _Shelf[_T] | None] = {}
+        self._count = 0
 
     def find(self, part: object, data: bytes) -> _T | None:
         """Give the layout of some bytes where it is known."""
@@ -133,6 +135,7 @@ class Layouts(Generic[_T]):
         if key not in self._shelves:
             if len(self._shelves) >= _MOST_SIZES:
                 self._shelves.clear()
+                self._count = 0
             self._shelves[key] = None
             return False
         shelf = self._shelves[key]
@@ -146,7 +149,11 @@ class Layouts(Generic[_T]):
         if shelf is not None:
             shelf.credit -= 1
             shelf.layouts.insert(0, layout)
+            self._count += 1 if len(shelf.layouts) <= _MOST else 0
             del shelf.layouts[_MOST:]
+            if self._count > _MOST_LAYOUTS:
+                self._shelves.clear()
+                self._count = 0
 
 
 class Spot(NamedTuple):
