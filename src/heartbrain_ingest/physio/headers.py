@@ -66,8 +66,8 @@ _TITLED = re.compile(
     r"([A-ZÀ-Þ][\w'-]+(?: [A-ZÀ-Þ][\w'-]+)?)"
 )
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
-#: A line of samples names nobody.
-_SAMPLES = re.compile(r"[-+\d.,eE\sA-F]*")
+#: A line of samples names nobody, nor does a marker that is a letter and a number.
+_SAMPLES = re.compile(r"[-+\d.,eE\sA-F]*|Mk\d+=(?!Comment)[A-Z][a-z]{0,15},[A-Za-z]{0,2} {0,3}\d{1,4},[\d,]*")
 _PMU_TEXT = re.compile(r"\b5002\b(.*?)\b6002\b|\b5003\b(.*)", re.DOTALL)
 #: What stands for a name: HB0099.
 _NUMBERED = re.compile(r"\S*\d\S*")
