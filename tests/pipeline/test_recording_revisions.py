@@ -376,6 +376,24 @@ def test_a_recording_that_fitted_two_people_is_cut_to_published_images_once_its_
     assert site.count("RECORD PulseOximetryRecording") == 2  # the whole one, and the part beside the image
 
 
+def test_a_released_recording_is_looked_at_again_under_the_patterns_of_now(site: Site, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    write_bold(inbox / "one")
+    write_bold(inbox / "two", PatientID="HB0100")
+    day = {"id": "day", "pattern": r"(?:^|/)day_(?P<date>\d{8})/[^/]+$"}
+    change(site, names=[day])
+    write_pulse(inbox / "day_20230504" / "HB0100-a.puls", "10:19:50", 40)
+    site.take_in(inbox)
+    assert site.fates(inbox)["day_20230504/HB0100-a.puls"] == ("quarantined", "PHYSIO_AMBIGUOUS")
+    whose = {"id": "whose", "pattern": r"(?:^|/)day_(?P<date>\d{8})/(?P<patient_id>[^/]+)-[^/]+$"}
+    change(site, names=[whose])
+    assert site.run("quarantine", "release", "PHYSIO_AMBIGUOUS").code == 0
+    (published,) = site.take_in(inbox).published
+    assert site.fates(inbox)["day_20230504/HB0100-a.puls"] == ("stored", None)
+    assert beside(site.archive / published)["cardiac"]["OverlapFraction"] == 1
+    assert site.take_in(inbox).published == []
+
+
 def test_a_late_recording_that_can_t_be_read_makes_no_revision(site: Site, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     write_bold(inbox / "images")
