@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from linkahead.common.models import Query
 from linkahead.queries import count, query
 
 from heartbrain_ingest import crawl
@@ -101,3 +103,22 @@ def test_what_a_failed_job_left_becomes_files_and_no_result(site: Site, crawled:
     assert [file.path for file in query("FIND FILE WHICH IS STORED AT '/DataAnalysis/**'")] == [
         f"/DataAnalysis/{PROJECT}/2026-06-01_ivim_R-1/logs/{name}.txt" for name in ("stderr", "stdout")
     ]
+
+
+def test_the_crawl_of_a_result_asks_for_no_other_result_of_its_project(
+    site: Site, crawled: Crawl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crawled(site.put_session())
+    crawled(put_result(site))
+    asked: list[str] = []
+    answer = Query.execute
+
+    def note(self: Any, *args: Any, **kwargs: Any) -> Any:
+        asked.append(str(self.q))
+        return answer(self, *args, **kwargs)
+
+    monkeypatch.setattr(Query, "execute", note)
+    crawled(put_result(site, name="2026-06-02_ivim_R-2", Request="R-2"))
+    about = [question for question in asked if "AnalysisResult" in question]
+    assert about
+    assert all("2026-06-02_ivim_R-2" in question for question in about)

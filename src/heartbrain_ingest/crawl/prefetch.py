@@ -54,6 +54,7 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         self._paths = sorted(set(paths))
         self._files_known = False
         self._groups: dict[tuple[str, str, int], list[Any]] = {}
+        self._asked: set[tuple[str, str, int]] = set()
         self._indexes: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Any]]] = {}
         self._references: dict[str, bool] = {}
 
@@ -91,6 +92,12 @@ class PrefetchingAdapter(CaosDBIdentifiableAdapter):  # type: ignore[misc]  # ca
         reference = self._reference(identifiable)
         if reference is None or identifiable.backrefs or identifiable.record_type is None:
             return super().retrieve_identified_record_for_identifiable(identifiable)
+        key = (identifiable.record_type, reference, identifiable.properties[reference])
+        if identifiable.name is not None and key not in self._asked:
+            # A run has one result, and its project may have thousands: only the second one is worth a group.
+            self._asked.add(key)
+            if key not in self._groups:
+                return super().retrieve_identified_record_for_identifiable(identifiable)
         found = self._identified(identifiable, reference)
         if len(found) > 1:
             raise RuntimeError(f"{len(found)} records of type {identifiable.record_type} have the same identity")
