@@ -132,13 +132,16 @@ STAND_IN = """#!/bin/sh
 # Lays out a subject folder as recon-all does; ends early when told to.
 echo "$@" >> "{record}"
 while [ $# -gt 0 ]; do
-  case "$1" in -subject) subject=$2;; -sd) sd=$2;; -i) image=$2;; esac; shift
+  case "$1" in -subject) subject=$2;; -sd) sd=$2;; -i) image=$2;; -autorecon*) stage=$1;; esac; shift
 done
 [ -n "$image" ] && mkdir -p "$sd/$subject/mri/orig" && cp "$image" "$sd/$subject/mri/orig/001.mgz"
 [ -d "$sd/$subject/mri/orig" ] || exit 1
+[ -e "$sd/$subject/scripts/IsRunning.lh+rh" ] && exit 1
 mkdir -p "$sd/$subject/scripts" && touch "$sd/$subject/scripts/IsRunning.lh+rh"
 echo "#@# MotionCor" >> "$sd/$subject/scripts/recon-all-status.log"
-if [ -e "{stop}" ]; then rm "{stop}"; exit 137; fi
+if [ -e "{stop}" ] && [ "$(cat "{stop}")" = "$stage" ]; then rm "{stop}"; exit 137; fi
+rm "$sd/$subject/scripts/IsRunning.lh+rh"
+[ "$stage" = -autorecon3 ] || exit 0
 cp -r "{stats}" "$sd/$subject/stats" && chmod -R u+w "$sd/$subject/stats"
 echo segmented > "$sd/$subject/mri/aseg.mgz"
 touch "$sd/$subject/scripts/recon-all.done"
@@ -179,8 +182,9 @@ def test_a_segmentation_becomes_a_result_with_all_numbers_in_one_table(
     assert code == 0
     image = tmp_path / "input" / f"{NAME}_T1w.nii.gz"
     subjects = tmp_path / "keep" / "subjects"
-    expected = f"-subject {NAME} -sd {subjects} -all -i {image} -parallel -openmp 4\n"
-    assert (tmp_path / "record").read_text() == expected
+    begun, *others = (tmp_path / "record").read_text().splitlines()
+    assert begun == f"-subject {NAME} -sd {subjects} -autorecon1 -i {image} -parallel -openmp 4"
+    assert others == [f"-subject {NAME} -sd {subjects} -autorecon{n} -parallel -openmp 4" for n in (2, 3)]
     result = json.loads((output / "result.json").read_text())
     values = {one["name"]: (one["value"], one.get("unit")) for one in result["Values"]}
     assert (result["ResultType"], values["Left_Hippocampus_volume"]) == ("FreeSurferSegmentation", (4333.5, "mm^3"))
@@ -204,17 +208,35 @@ def test_a_segmentation_becomes_a_result_with_all_numbers_in_one_table(
 def test_a_job_that_its_time_limit_ended_goes_on_where_it_stopped(
     centre: Callable[..., tuple[int, Path]], tmp_path: Path
 ) -> None:
-    (tmp_path / "stop").touch()
+    (tmp_path / "stop").write_text("-autorecon2")
     code, output = centre("1")
     assert (code, json.loads((output / "error.json").read_text())["code"]) == (3, "PROGRAM_FAILED")
     code, output = centre("2")
     assert code == 0
-    first, second = (tmp_path / "record").read_text().splitlines()
-    assert " -i " in first
-    assert " -i " not in second
-    assert "-all -no-isrunning" in second
+    ran = [re.findall(r"-autorecon\d|-i", line) for line in (tmp_path / "record").read_text().splitlines()]
+    assert ran == [["-autorecon1", "-i"], ["-autorecon2"], ["-autorecon2"], ["-autorecon3"]]
     assert json.loads((output / "result.json").read_text())["Notes"][0]["code"] == "RESUMED"
     assert (tmp_path / "status-2" / "progress").read_text() == "1.000"
+
+
+@pytest.mark.shared_data
+def test_the_set_up_of_an_installation_is_read_before_its_program_starts(
+    centre: Callable[..., tuple[int, Path]], tmp_path: Path
+) -> None:
+    home = tmp_path / "freesurfer"
+    (home / "SetUpFreeSurfer.sh").write_text('export MNI_DIR="$FREESURFER_HOME/mni"\n')
+    program = home / "bin" / "recon-all"
+    told = f'#!/bin/sh\necho "$MNI_DIR $FS_LICENSE $SUBJECTS_DIR" > "{tmp_path / "told"}"\n'
+    program.write_text(program.read_text().replace("#!/bin/sh\n", told, 1))
+    assert centre()[0] == 0
+    licence = tmp_path / "functions" / "freesurfer" / "license.txt"
+    assert (tmp_path / "told").read_text() == f"{home}/mni {licence} {tmp_path}/keep/subjects\n"
+
+
+def test_fastsurfer_finds_the_python_and_the_freesurfer_of_its_image(tmp_path: Path) -> None:
+    found = segmentation.environment_of("fastsurfer", Path("/fastsurfer"), tmp_path / "license.txt", tmp_path)
+    assert found["PATH"].startswith("/fastsurfer:/venv/bin:")
+    assert found["SUBJECTS_DIR"] == str(tmp_path)
 
 
 @pytest.mark.shared_data
@@ -238,7 +260,7 @@ def test_fastsurfer_is_called_by_its_own_command_line(tmp_path: Path) -> None:
         subjects=tmp_path,
         cpus=2,
         licence=tmp_path / "license.txt",
-        fresh=True,
+        stage="-all",
     )
     assert words[:5] == ["/fastsurfer/run_fastsurfer.sh", "--t1", str(tmp_path / "a_T1w.nii.gz"), "--sid", "a"]
     assert words[words.index("--fs_license") + 1] == str(tmp_path / "license.txt")
@@ -317,3 +339,33 @@ def test_a_number_in_another_unit_than_its_column_gets_a_column_of_its_own() -> 
         {"volume_in_no_unit"},
     ]
     assert table.units == {"volume": "mm^3", "volume_in_mL": "mL", "volume_in_no_unit": ""}
+
+
+def test_two_rows_of_one_name_are_two_records() -> None:
+    cells = [
+        stats.Cell("aseg", "", "Unknown", name, value, "")
+        for name, value in (("SegId", 1.0), ("NVoxels", 2.0), ("SegId", 3.0), ("NVoxels", 4.0))
+    ]
+    (table,) = records.to_tables(cells)
+    assert [(row["region"], row["segment_number"], row["voxels"]) for row in table.rows] == [
+        ("Unknown", 1.0, 2.0),
+        ("Unknown 2", 3.0, 4.0),
+    ]
+
+
+@pytest.mark.shared_data
+def test_a_table_of_another_form_costs_nothing_but_itself(
+    centre: Callable[..., tuple[int, Path]], tables: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "stats"
+    shutil.copytree(tables, copy)
+    copy.chmod(0o755)
+    (copy / "future.stats").write_text("# ColHeaders StructName NumVert\nhere 1 2 3\n")
+    program = tmp_path / "freesurfer" / "bin" / "recon-all"
+    program.write_text(program.read_text().replace(str(tables), str(copy)))
+    code, output = centre()
+    assert code == 0
+    result = json.loads((output / "result.json").read_text())
+    assert [(one["code"], "future.stats" in one["text"]) for one in result["Notes"]] == [("UNREAD_TABLE", True)]
+    assert f"freesurfer/{NAME}/stats/future.stats" in {one["path"] for one in result["Files"]}
+    assert {one["name"] for one in result["Values"]} >= {"eTIV", "Left_Hippocampus_volume"}

@@ -24,11 +24,12 @@ import stats
 
 VERSION = "1.1.0"
 PROGRAMS = {"freesurfer": "bin/recon-all", "fastsurfer": "run_fastsurfer.sh"}
-#: What a program makes in the subject's folder when all is done.
-DONE = {"freesurfer": "scripts/recon-all.done", "fastsurfer": "scripts/recon-surf.done"}
+#: Its parts, one after the other. `recon-all -all` on a folder that it had begun would do everything once more, and its
+#: `-make all` leaves tables out: each part that came to its end is marked, and an attempt begins with the next.
+STAGES = {"freesurfer": ("-autorecon1", "-autorecon2", "-autorecon3"), "fastsurfer": ("-all",)}
 #: Where the programs are when nothing else is said; a file `place` beside this one names another folder.
 PLACES = {
-    "freesurfer": ("/usr/local/freesurfer", "/opt/freesurfer", "/usr/local/freesurfer/*"),
+    "freesurfer": ("/opt/freesurfer", "/usr/local/freesurfer", "/usr/local/freesurfer/*"),
     "fastsurfer": ("/fastsurfer", "/opt/fastsurfer"),
 }
 #: Kept of the subject's folder besides `stats/`.
@@ -107,30 +108,44 @@ def image_of(folder: Path) -> Path:
 
 
 def command_of(
-    program: str, home: Path, *, image: Path, subject: str, subjects: Path, cpus: int, licence: Path, fresh: bool
+    program: str, home: Path, *, image: Path, subject: str, subjects: Path, cpus: int, licence: Path, stage: str
 ) -> list[str]:
-    """Give the command line; one that was begun before is gone on with."""
+    """Give the command line of a stage; the first reads the image."""
     if program == "fastsurfer":
         return [
             str(home / PROGRAMS[program]), "--t1", str(image), "--sid", subject, "--sd", str(subjects),
             "--fs_license", str(licence), "--threads", str(cpus), "--parallel", "--allow_root",
         ]  # fmt: skip
-    words = [str(home / PROGRAMS[program]), "-subject", subject, "-sd", str(subjects), "-all"]
-    words += ["-i", str(image)] if fresh else ["-no-isrunning"]
+    words = [str(home / PROGRAMS[program]), "-subject", subject, "-sd", str(subjects), stage]
+    words += ["-i", str(image)] if stage == STAGES[program][0] else []
     return [*words, "-parallel", "-openmp", str(cpus)] if cpus > 1 else words
 
 
-def segment(command: list[str], home: Path, licence: Path, subject: Path, status: Path | None) -> None:
-    """Run the program and tell how far it is."""
-    environment = {
+def environment_of(program: str, home: Path, licence: Path, subjects: Path) -> dict[str, str]:
+    """Give the environment that the programs' images and set-up scripts make: a job begins with a clean one."""
+    freesurfer, first = home, [home / "bin"]
+    if program == "fastsurfer":
+        known = [os.environ.get("FREESURFER_HOME", ""), *(one for one in PLACES["freesurfer"] if "*" not in one)]
+        freesurfer = next((Path(one) for one in known if one and (Path(one) / "bin").is_dir()), home)
+        first = [home, Path("/venv/bin"), freesurfer / "bin"]  # its image has its Python in /venv
+    return {
         **os.environ,
-        "FREESURFER_HOME": str(
-            home if (home / "SetUpFreeSurfer.sh").exists() else os.environ.get("FREESURFER_HOME", home)
-        ),
+        "OS": "Linux",
+        "FS_OVERRIDE": "0",
+        "FIX_VERTEX_AREA": "",
+        "FSF_OUTPUT_FORMAT": "nii.gz",
+        "FREESURFER_HOME": str(freesurfer),
         "FS_LICENSE": str(licence),
-        "SUBJECTS_DIR": str(subject.parent),
-        "PATH": f"{home}/bin:{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "SUBJECTS_DIR": str(subjects),
+        "PATH": ":".join([*map(str, first), os.environ.get("PATH", "/usr/bin:/bin")]),
     }
+
+
+def segment(command: list[str], environment: dict[str, str], subject: Path, status: Path | None) -> None:
+    """Run the program and tell how far it is."""
+    set_up = Path(environment["FREESURFER_HOME"]) / "SetUpFreeSurfer.sh"
+    if set_up.is_file():
+        command = ["bash", "-c", '. "$0"; exec "$@"', str(set_up), *command]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
     while True:
         try:
@@ -187,7 +202,12 @@ def write_result(output: Path, *, program: str, image: Path, subject: Path, resu
     folder = subject / "stats"
     if not (folder / "aseg.stats").is_file():
         raise CantWork("NO_TABLES", "The segmentation ended without its table aseg.stats: look at stdout.txt.")
-    cells = stats.read_all(folder)
+    unread: list[str] = []
+    cells = stats.read_all(folder, unread)
+    notes = [{"code": "RESUMED", "text": "It went on where an earlier attempt had stopped."}] if resumed else []
+    notes += [
+        {"code": "UNREAD_TABLE", "text": f"The table {name} can't be read; it is kept as a file."} for name in unread
+    ]
     files = take_over(subject, output)
     table = output / f"{subject.name}_desc-all_morph.tsv"
     with table.open("w", encoding="utf-8", newline="") as file:
@@ -214,7 +234,7 @@ def write_result(output: Path, *, program: str, image: Path, subject: Path, resu
         "Sources": [image.name],
         "Values": values,
         "Files": files,
-        "Notes": [{"code": "RESUMED", "text": "It went on where an earlier attempt had stopped."}] if resumed else [],
+        "Notes": notes,
         "Details": {"Versions": {program: version, "segmentation": VERSION}},
     }
     description = {
@@ -251,21 +271,24 @@ def work(options: argparse.Namespace) -> None:
 def segment_and_read(options: argparse.Namespace, image: Path, home: Path, licence: Path, subjects: Path) -> None:
     """Run the program if it has not run to its end, and read what is there."""
     subject = subjects / image.name.split("_T1w")[0]
-    # FastSurfer takes about an hour and begins anew.
-    resumed = options.program == "freesurfer" and (subject / "mri" / "orig").is_dir()
-    if not (subject / DONE[options.program]).is_file():
+    stages = STAGES[options.program]
+    marks = {stage: subject / "scripts" / f"done{stage}" for stage in stages}
+    open_stages = [stage for stage in stages if not marks[stage].is_file()]
+    resumed = len(open_stages) < len(stages)
+    if not resumed and subject.exists():
+        shutil.rmtree(subject)  # both refuse a folder that they did not begin now
+    for stage in open_stages:
+        for lock in (subject / "scripts").glob("IsRunning*"):
+            lock.unlink()
         command = command_of(
             options.program, home, image=image, subject=subject.name, subjects=subjects,
-            cpus=options.cpus, licence=licence, fresh=not resumed,
+            cpus=options.cpus, licence=licence, stage=stage,
         )  # fmt: skip
-        if resumed:
-            for lock in (subject / "scripts").glob("IsRunning*"):
-                lock.unlink()
-        elif subject.exists():
-            shutil.rmtree(subject)  # both refuse a folder that they did not begin now
         started = time.monotonic()
-        segment(command, home, licence, subject, options.status)
-        print(f"segmented in {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201 - the job's log
+        segment(command, environment_of(options.program, home, licence, subjects), subject, options.status)
+        marks[stage].parent.mkdir(exist_ok=True)
+        marks[stage].touch()
+        print(f"{stage[1:]}: {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201 - the job's log
     write_result(options.output, program=options.program, image=image, subject=subject, resumed=resumed)
     report(options.status, 1.0)
     shutil.rmtree(subject, ignore_errors=True)
