@@ -62,9 +62,11 @@ class Centre:
             finished += int(report["finished"])
             if not report["open"]:
                 return finished
-            while self.tick():
+            busy = True
+            while busy:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{report['open']} jobs are not over")
+                busy = self.tick() > 0
                 time.sleep(_PAUSE_SECONDS)
 
     def _agent(self, *arguments: str) -> dict[str, Any]:
