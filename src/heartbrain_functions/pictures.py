@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 #: Slices in a row.
 _SLICES: Final = 5
 _DPI: Final = 110
+_MARGINS: Final = {"left": 0.01, "right": 0.985, "top": 0.95, "bottom": 0.06, "wspace": 0.08, "hspace": 0.28}
 _STYLE: Final = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;margin:1rem 0}"
@@ -42,11 +43,11 @@ def show_maps(path: Path, maps: Mapping[str, Array], mask: NDArray[np.bool_]) ->
     box = _around(mask)
     slices = _chosen(mask)
     rows = len(maps)
-    figure: Any = Figure(figsize=(2.1 * (len(slices) + 1.4), 2.2 * rows), layout="constrained")
+    # Margins as they are, without a layout that is computed: that takes as long as all the rest.
+    figure: Any = Figure(figsize=(2.1 * (len(slices) + 1.4), 2.2 * rows))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(
-        rows, len(slices) + 1, squeeze=False, gridspec_kw={"width_ratios": [*([1] * len(slices)), 1.4]}
-    )
+    widths = [*([1] * len(slices)), 1.4]
+    axes = figure.subplots(rows, len(slices) + 1, squeeze=False, gridspec_kw={"width_ratios": widths, **_MARGINS})
     for row, (title, values) in enumerate(maps.items()):
         inside = values[mask & np.isfinite(values)]
         low, high = np.percentile(inside, [2, 98]) if inside.size else (0.0, 1.0)
