@@ -98,7 +98,8 @@ def _without_pixels(header: DicomFile) -> str | None:
     if header.is_cut_short:
         return "TRUNCATED_DICOM"
     if not is_spectroscopy(header):
-        return "NO_PIXEL_DATA"
+        # An image without any was cut where an element ends.
+        return "TRUNCATED_DICOM" if header.text(_SOP_CLASS) in MR_CLASSES else "NO_PIXEL_DATA"
     return None if has_known_layout(header) else "MR_SPECTROSCOPY"
 
 
