@@ -47,6 +47,25 @@ def test_charliecloud_gets_a_clean_environment_and_the_folders() -> None:
     assert argv[-4:] == ["/images/tool", "--", "tool", "-x"]
 
 
+@pytest.mark.parametrize("stated", ["", "0" * 64])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_an_image_beside_its_entry_counts_by_the_digest_that_is_stated_or_by_its_bytes(
+    tmp_path: Path, kind: str, stated: str
+) -> None:
+    function = tmp_path / "looks"
+    inner = function / ("image" if kind == "file" else "image/usr/bin/tool")
+    inner.parent.mkdir(parents=True)
+    entry = {"name": "looks", "version": "1", "title": "Looks", "command": ["true"]}
+    container = {"runtime": "apptainer", "image": "image", "sha256": stated}
+    (function / "function.yml").write_text(yaml.safe_dump({**entry, "container": container}))
+    inner.write_bytes(b"one")
+    before = load_function(function).digest
+    inner.write_bytes(b"another")
+    assert (load_function(function).digest == before) is bool(stated)
+    (function / "more.py").write_bytes(b"")
+    assert load_function(function).digest != before
+
+
 @pytest.mark.parametrize(("keep", "lacking"), [(False, ["mnt/1"]), (True, ["mnt/2"]), (True, ["input", "mnt/2"])])
 def test_an_image_folder_without_a_place_that_charliecloud_needs_can_not_be_used(
     tmp_path: Path, keep: bool, lacking: list[str]

@@ -240,8 +240,10 @@ def load_function(folder: Path) -> Function:
         raise CatalogueError(f"{folder.name}/function.yml: the name must be that of the folder")
     if entry.parameters:
         check_schema(entry.parameters)
-    marks = {name: file_digest(path) for name, path in _files(folder)}
     image = folder / entry.container.image if entry.container.image else None
+    # An image of many gigabytes whose digest is stated is read when a job runs in it, not at each look.
+    stated = image if entry.container.sha256 else None
+    marks = {name: file_digest(path) for name, path in _files(folder, but=stated)}
     lack = ""
     if image is not None and not image.exists():
         lack = f"the image {entry.container.image} is missing"
@@ -274,9 +276,9 @@ def image_digest(image: Path) -> str:
     return digest(canonical(marks))
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
+def _files(folder: Path, *, but: Path | None = None) -> list[tuple[str, Path]]:
     found = []
     for top, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        found += [Path(top) / name for name in names]
+        folders[:] = [name for name in folders if name != "__pycache__" and Path(top) / name != but]
+        found += [path for name in names if (path := Path(top) / name) != but]
     return sorted((path.relative_to(folder).as_posix(), path) for path in found if path.is_file())
