@@ -249,7 +249,7 @@ def load_function(folder: Path) -> Function:
         lack = f"the image {entry.container.image} is missing"
     elif image is not None and (missing := missing_places(entry.container.runtime, image, keep=entry.keep)):
         lack = f"the image lacks {', '.join(missing)}, and charliecloud makes no folders"
-    marks["image"] = entry.container.sha256
+    marks["/image"] = entry.container.sha256  # the name of no file
     return Function(entry, folder, digest(canonical(marks)), lack)
 
 
