@@ -22,7 +22,7 @@ from heartbrain_ingest.dicom.layouts import Layouts
 from tests.deidentify.conftest import SUBJECT, as_file, make_header
 
 #: Files of a made series, and changed copies of one.
-IMAGES, DAMAGED = 12, 400
+IMAGES, DAMAGED = 12, 200
 
 
 @pytest.fixture

@@ -178,4 +178,5 @@ def test_the_policy_keeps_the_sides_apart() -> None:
     assert f"arn:aws:s3:::data/site/jobs/{'?' * 32}/spec.json" in rules["RdmWrite"]["Resource"]
     assert not any("output" in place or "catalogue" in place for place in rules["RdmWrite"]["Resource"])
     assert not any("spec.json" in place or "input" in place for place in rules["AgentWrite"]["Resource"])
-    assert rules["AgentDelete"]["Resource"] == ["arn:aws:s3:::data/site/open/probe-*"]
+    deletable = {f"arn:aws:s3:::data/site/{place}" for place in ("open/probe-*", "catalogue/*")}
+    assert set(rules["AgentDelete"]["Resource"]) == deletable

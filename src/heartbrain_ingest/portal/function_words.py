@@ -28,8 +28,8 @@ SHIPPED = (
     N_("Regions of the brain (FreeSurfer)"),
     N_(
         "Segments the brain of a T1-weighted image with recon-all: volumes, areas and thicknesses of all "
-        "regions. Takes 4 to 10 hours. A job that its time limit ended goes on where it stopped when it is "
-        "asked for again."
+        "regions. Takes 4 to 10 hours. Asked for again, a job that its time limit ended goes on with the third "
+        "of the work in which it was stopped."
     ),
     N_("Intravoxel incoherent motion (IVIM)"),
     N_(
