@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 #: New objects between two searches for garbage in a worker.
 GARBAGE_THRESHOLD = 50_000
 #: Bytes of a series up to which both its conversions, which hold it in memory, run at the same time.
-LARGEST_PAIR = 256 * 1024 * 1024
+LARGEST_PAIR = 192 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,9 +353,19 @@ def _write(path: str, content: bytes) -> None:
         file.write(content)
 
 
-def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
-    """Convert one de-identified series and, where asked, its originals; say whether both give the same image."""
-    conversion, reference = _conversions(folders, timeout_s)
+def convert_series(folders: SeriesFolders, timeout_s: float, *, alone: bool = False) -> SeriesResult:
+    """Convert one de-identified series and, where asked, its originals; say whether both give the same image.
+
+    Parameters
+    ----------
+    folders
+        The series.
+    timeout_s
+        Most time for each conversion. Unit: seconds.
+    alone
+        Whether no other series is converted now: then both conversions may run at once.
+    """
+    conversion, reference = _conversions(folders, timeout_s, alone=alone)
     invented = _invented_fields(folders.cleaned)
     conversion = conversion.without(invented)
     fidelity, found = "off", []
@@ -396,13 +406,13 @@ def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
     return SeriesResult(images=tuple(images), header=plain, fidelity=fidelity)
 
 
-def _conversions(folders: SeriesFolders, timeout_s: float) -> tuple[Conversion, Conversion | None]:
-    """Convert the de-identified files and the originals: at the same time, unless both at once take much memory."""
+def _conversions(folders: SeriesFolders, timeout_s: float, *, alone: bool) -> tuple[Conversion, Conversion | None]:
+    """Convert the de-identified files and the originals: at once if that helps and does not take much memory."""
     pairs = [(folders.cleaned, folders.output / "cleaned")]
     if folders.originals is not None:
         pairs.append((folders.originals, folders.output / "originals"))
-    size = sum(entry.stat().st_size for entry in os.scandir(folders.cleaned))
-    with ThreadPoolExecutor(len(pairs) if size <= LARGEST_PAIR else 1) as threads:
+    together = alone and sum(entry.stat().st_size for entry in os.scandir(folders.cleaned)) <= LARGEST_PAIR
+    with ThreadPoolExecutor(len(pairs) if together else 1) as threads:
         done = list(threads.map(lambda pair: convert_folder(pair[0], pair[1], timeout_s), pairs))
     return done[0], done[1] if len(done) > 1 else None
 
