@@ -53,23 +53,19 @@ class Ledger(LedgerFile):
 
         A file that was gone for a while is given as well: it never was published.
         """
+        paths = [stored_path(one.path) for one in found]
         self._connection.executemany(
             "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)",
-            ((stored_path(one.path), one.size, one.mtime_ns) for one in found),
+            ((path, one.size, one.mtime_ns) for path, one in zip(paths, found, strict=True)),
         )
         known = self._connection.execute(
             "SELECT path FROM seen JOIN files USING (path, size, mtime_ns) WHERE path >= ? AND path <= ?"
             " AND NOT (outcome = ? AND delivery IS NULL AND COALESCE(code, '') IN (?, ?))"
             " AND COALESCE(code, '') != 'FILE_GONE'",
-            (
-                min(stored_path(one.path) for one in found),
-                max(stored_path(one.path) for one in found),
-                Outcome.WAITING,
-                *LOOK_AGAIN,
-            ),
+            (min(paths), max(paths), Outcome.WAITING, *LOOK_AGAIN),
         )
-        settled = {real_path(row[0]) for row in known}
-        return [one for one in found if one.path not in settled]
+        settled = {row[0] for row in known}
+        return [one for path, one in zip(paths, found, strict=True) if path not in settled]
 
     def published_digest(self, path: str, size: int) -> str | None:
         """Give the SHA-256 of what was published of a file with this path and size; None where nothing was."""
