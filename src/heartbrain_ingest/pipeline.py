@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 
-from heartbrain_ingest import __version__, crawl, laboratory, physio, workers
+from heartbrain_ingest import __version__, laboratory, physio, workers
 from heartbrain_ingest.arrivals import Arrivals, first_row, study_date, study_key
 from heartbrain_ingest.bids import load_naming_rules
 from heartbrain_ingest.convert import tool_version
@@ -108,7 +108,6 @@ class Run:
                 unpacked_limit=int(settings.inbox.unpacked_limit_gib * 2**30),
             ),
             options.jobs or settings.workers,
-            meanwhile=crawl.load,
         )
         self._arrivals = Arrivals(
             settings,
@@ -165,7 +164,6 @@ class Run:
         """Take in what is in the inbox."""
         self._arrivals.scan()
         self._arrivals.group()
-        self._workers.wait()
         self._let_go()
         if self._options.dry_run:
             self._announce()

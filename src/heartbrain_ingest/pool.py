@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from concurrent.futures import Executor
 
 from heartbrain_ingest import workers
@@ -18,18 +16,11 @@ class WorkerPool:
         What each process needs to know.
     processes
         How many; with 1 the work is done in this process.
-    meanwhile
-        Called in a thread when they are started for the first time: it takes them a second to be ready. `wait` for it
-        before anything is imported that it imports as well.
     """
 
-    def __init__(
-        self, setup: workers.WorkerSetup, processes: int, meanwhile: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, setup: workers.WorkerSetup, processes: int) -> None:
         self._setup = setup
         self._processes = processes
-        self._meanwhile: Callable[[], None] | None = None if processes == 1 else meanwhile
-        self._thread: threading.Thread | None = None
         self._executor: Executor | None = None
 
     @property
@@ -41,16 +32,7 @@ class WorkerPool:
         """Give the processes; they are started when they are asked for first."""
         if self._executor is None:
             self._executor = workers.make_pool(self._setup, self._processes)
-            if self._meanwhile is not None:
-                self._thread = threading.Thread(target=self._meanwhile)
-                self._thread.start()
-                self._meanwhile = None
         return self._executor
-
-    def wait(self) -> None:
-        """Wait until what is done meanwhile is done."""
-        if self._thread is not None:
-            self._thread.join()
 
     def renew(self, broken: Executor) -> None:
         """Take other processes from now on: one of these was killed, and no work can be given to the rest."""

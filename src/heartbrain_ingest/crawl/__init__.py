@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from heartbrain_ingest.crawl.model import load_datamodel
     from heartbrain_ingest.crawl.run import CrawlReport, CrawlWarning, crawl_delivery
 
-__all__ = ["CrawlReport", "CrawlWarning", "Definitions", "connect", "crawl_delivery", "load", "load_datamodel"]
+__all__ = ["CrawlReport", "CrawlWarning", "Definitions", "connect", "crawl_delivery", "load_datamodel"]
 
 _HOMES = {
     "connect": "connection",
@@ -31,9 +31,3 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(name)
     return getattr(importlib.import_module(f"heartbrain_ingest.crawl.{_HOMES[name]}"), name)
-
-
-def load() -> None:
-    """Import what a crawl needs, so that it is there when the first one begins."""
-    for home in ("converters", *sorted(set(_HOMES.values()))):
-        importlib.import_module(f"heartbrain_ingest.crawl.{home}")
