@@ -228,10 +228,7 @@ class SessionBuilder:
             # Where some files could not be read and their stored copies were taken, there is nothing to compare with.
             mixed = len({instance.is_stored for instance in one.kept}) > 1
             folders = replace(one.folders, originals=None) if mixed else one.folders
-            future = self._tools.pool.submit(
-                workers.convert_series, folders, self._tools.timeout_s, alone=len(ready) == 1
-            )
-            futures.append((one, future))
+            futures.append((one, self._tools.pool.submit(workers.convert_series, folders, self._tools.timeout_s)))
         for one, future in futures:
             one.result = future.result()
             header = one.result.header

@@ -12,7 +12,7 @@ import threading
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
 #: New objects between two searches for garbage in a worker.
 GARBAGE_THRESHOLD = 50_000
-#: Bytes of a series up to which both its conversions, which hold it in memory, run at the same time.
-LARGEST_PAIR = 192 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,23 +351,14 @@ def _write(path: str, content: bytes) -> None:
         file.write(content)
 
 
-def convert_series(folders: SeriesFolders, timeout_s: float, *, alone: bool = False) -> SeriesResult:
-    """Convert one de-identified series and, where asked, its originals; say whether both give the same image.
-
-    Parameters
-    ----------
-    folders
-        The series.
-    timeout_s
-        Most time for each conversion. Unit: seconds.
-    alone
-        Whether no other series is converted now: then both conversions may run at once.
-    """
-    conversion, reference = _conversions(folders, timeout_s, alone=alone)
+def convert_series(folders: SeriesFolders, timeout_s: float) -> SeriesResult:
+    """Convert one de-identified series and, where asked, its originals; say whether both give the same image."""
+    conversion = convert_folder(folders.cleaned, folders.output / "cleaned", timeout_s)
     invented = _invented_fields(folders.cleaned)
     conversion = conversion.without(invented)
     fidelity, found = "off", []
-    if reference is not None:
+    if folders.originals is not None:
+        reference = convert_folder(folders.originals, folders.output / "originals", timeout_s)
         reference = reference.without(invented)
         found = differences(reference, conversion) if reference.images else []
         fidelity = _fidelity(reference, found)
@@ -404,17 +393,6 @@ def convert_series(folders: SeriesFolders, timeout_s: float, *, alone: bool = Fa
             )
         )
     return SeriesResult(images=tuple(images), header=plain, fidelity=fidelity)
-
-
-def _conversions(folders: SeriesFolders, timeout_s: float, *, alone: bool) -> tuple[Conversion, Conversion | None]:
-    """Convert the de-identified files and the originals: at once if that helps and does not take much memory."""
-    pairs = [(folders.cleaned, folders.output / "cleaned")]
-    if folders.originals is not None:
-        pairs.append((folders.originals, folders.output / "originals"))
-    together = alone and sum(entry.stat().st_size for entry in os.scandir(folders.cleaned)) <= LARGEST_PAIR
-    with ThreadPoolExecutor(len(pairs) if together else 1) as threads:
-        done = list(threads.map(lambda pair: convert_folder(pair[0], pair[1], timeout_s), pairs))
-    return done[0], done[1] if len(done) > 1 else None
 
 
 def _invented_fields(folder: Path) -> frozenset[str]:
