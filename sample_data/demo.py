@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
         f"""
 The same in a browser, where one click has something computed:
   {relative} serve --settings {settings} --exchange      name and password: {folder}/state/first-login.txt
-  {relative.with_name("hpc-bridge")} watch --home {folder}/centre      the computing centre, in a second terminal
+  {relative.with_name("hpc-bridge")} watch --home {folder}/centre --every 5   the computing centre, in a second terminal
 
 What to try next (export HEARTBRAIN_SETTINGS={settings}):
   {relative} query "FIND DiffusionWeightedImage WITH BValues > 500"

@@ -91,7 +91,9 @@ REQUEST_WORDS = {
 def report_lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
     """Say in plain words what a run did."""
     lines = []
-    if report.new == 0 and not report.published:
+    if report.seen == 0 and not report.published:
+        lines.append(f"Nothing is new: 0 files, the inbox is empty ({report.seconds:.1f} s).")
+    elif report.new == 0 and not report.published:
         lines.append(f"Nothing is new: {report.seen} files, all taken in before ({report.seconds:.1f} s).")
     else:
         lines.append(f"{report.seen} files seen, {report.new} of them new ({report.seconds:.1f} s).")
